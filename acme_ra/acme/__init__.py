@@ -1,0 +1,1 @@
+"""The protocol's edge (RFC 8555): JWS, nonces, resources, problem documents. Decides nothing; asks registration."""

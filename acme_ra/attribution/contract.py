@@ -1,0 +1,34 @@
+"""What an attribution source is asked, and what it answers."""
+
+from typing import Protocol
+
+import msgspec
+
+from acme_ra.core.objects import Account, Credential, Order
+from acme_ra.core.request import Workload
+
+
+class AttributionQuery(msgspec.Struct, frozen=True):
+    """What is known of a request: nothing in it was chosen by the requester but the order and the CSR."""
+
+    directory: str
+    account: Account
+    credential: Credential | None  # the account's external account binding
+    order: Order | None  # None at newOrder and newAuthz
+    order_url: str
+    csr: bytes | None  # at finalize
+
+
+class AttributionSource(Protocol):
+    """One way to learn the workload behind a request."""
+
+    @property
+    def name(self) -> str:
+        """What `Workload.source` will say."""
+
+    async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
+        """The workloads that the requester may speak for, at least one; policy is asked about each in turn.
+
+        None: it cannot be known yet; asked again at the first authorization fetch and at finalize.
+        Raises Unauthorized for a final refusal, which is told, and ServiceUnavailable when it cannot be looked up.
+        """

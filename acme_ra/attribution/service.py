@@ -1,0 +1,36 @@
+"""Attribution: asks the right source whose request it is (DESIGN, step b and finalize step 3)."""
+
+from collections.abc import Mapping
+
+from acme_ra.attribution.contract import AttributionQuery, AttributionSource
+from acme_ra.core.problems import ServerInternal
+from acme_ra.core.request import Workload
+
+_CREDENTIAL = "credential"
+#: A directory without external accounts: nobody vouches for the requester, so policy sees no cluster or namespace.
+UNATTRIBUTED = (Workload(source="none"),)
+
+
+class Attribution:
+    """Picks the source that can say most: the credential's binding, where there is nothing better."""
+
+    def __init__(self, sources: Mapping[str, AttributionSource]) -> None:
+        self._sources = dict(sources)
+        named = [name for name in self._sources if name != _CREDENTIAL]
+        self._preferred = named[0] if named else _CREDENTIAL
+
+    async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
+        """The workloads that the requester may speak for, or None when that cannot be known yet.
+
+        Raises Unauthorized and ServiceUnavailable, as sources do.
+        """
+        if query.credential is None:
+            return UNATTRIBUTED
+        source = self._sources.get(self._preferred)
+        if source is None:
+            raise ServerInternal("no attribution source is configured")
+        workloads = await source.attribute(query)
+        if workloads is not None and not workloads:
+            # Empty means no: a source that names nobody must refuse, and one that does not is at fault.
+            raise ServerInternal(f"attribution source {source.name} named no workload")
+        return workloads

@@ -1,0 +1,36 @@
+"""`acme-ra policy`."""
+
+from pathlib import Path
+
+import click
+
+from acme_ra.cli.frame import LazyGroup, global_options, print_fields, print_json, print_table, session
+
+_COMMANDS = {"check": ("acme_ra.cli.policy:check", "Load policies as the server does, and tell every mistake.")}
+
+
+@click.group(cls=LazyGroup, commands_in=_COMMANDS)
+@global_options
+def policy() -> None:
+    """Policies."""
+
+
+@click.command()
+@global_options
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+def check(path: Path | None) -> None:
+    """Load the policies of PATH (default: those of the configuration) and show the set's digest.
+
+    Without PATH the authorities and profiles that policies name are looked up in the configuration, too.
+    """
+    from acme_ra.app import read_policies
+    from acme_ra.policy.documents import load_policies
+
+    policies = load_policies(path) if path is not None else read_policies(session().configuration())
+    rows = [(one.name, one.effect, one.mode) for one in policies.policies]
+    if session().json:
+        named = [{"name": name, "effect": effect, "mode": mode} for name, effect, mode in rows]
+        print_json({"digest": policies.digest, "policies": named})
+        return
+    print_table(("NAME", "EFFECT", "MODE"), rows, empty="the set is empty: nothing is granted")
+    print_fields([("digest", policies.digest)])

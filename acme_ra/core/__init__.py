@@ -1,0 +1,1 @@
+"""The nouns: identifiers, objects, status, problems, requests, decisions. No I/O happens here."""

@@ -1,0 +1,1 @@
+"""What holds an issuing key: one file a kind."""

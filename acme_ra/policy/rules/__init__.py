@@ -1,0 +1,1 @@
+"""One module per topic. Rules are pure, know nothing of each other, and always tell every objection they have."""

@@ -1,0 +1,139 @@
+"""One serving process: composes its parts, listens, answers signals, and closes what it opened."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from acme_ra import telemetry
+from acme_ra.acme.application import build_runner
+from acme_ra.app import Parts, Shared, compose, read_policies
+from acme_ra.config import Configuration
+from acme_ra.core.clock import SECOND
+from acme_ra.core.endpoint import parse_endpoint
+from acme_ra.listener import TLSUnusable, listen_beside, reload_context
+from acme_ra.policy.errors import PolicyErrors
+from acme_ra.supervisor import ABANDONED, WorkerPipes
+
+log = structlog.get_logger(__name__)
+
+
+def work(shared: Shared, *, node: int, pipes: WorkerPipes | None, on_ready: Callable[[], None]) -> int:
+    """Serve until SIGTERM (or SIGINT without a master); the exit code. Without `pipes` this is the only process."""
+    logs = telemetry.Logs(shared.configuration.logging, threaded=True, worker=node)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(shared, node, pipes, on_ready))
+        return 0
+    except Exception:
+        if pipes is None:
+            raise
+        log.exception("worker failed")
+        return 1
+    finally:
+        logs.close()
+
+
+async def _serve(shared: Shared, node: int, pipes: WorkerPipes | None, on_ready: Callable[[], None]) -> None:
+    configuration = shared.configuration
+    stop = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        metrics = telemetry.Metrics() if configuration.metrics.listen is not None else None
+        observe = metrics.request if metrics is not None else None
+        parts = await compose(shared, node, stack=stack, observe=observe)
+        _watch_signals(shared, parts, stop, pipes)
+        if metrics is not None and node == 0:
+            await _serve_metrics(configuration, metrics, stack)
+        if node == 0:
+            background = asyncio.ensure_future(parts.background.run())
+            stack.push_async_callback(_cancel, background)
+        timeout = configuration.server.shutdown_timeout / SECOND
+        runner = build_runner(parts.application, shutdown=timeout)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        listening = listen_beside(shared.reserved)
+        await web.SockSite(runner, listening, ssl_context=shared.tls, backlog=1024).start()
+        gc.collect()
+        gc.freeze()
+        on_ready()
+        await stop.wait()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _watch_signals(shared: Shared, parts: Parts, stop: asyncio.Event, pipes: WorkerPipes | None) -> None:
+    loop = asyncio.get_running_loop()
+    reloading: set[asyncio.Task[None]] = set()
+    in_turn = asyncio.Lock()
+
+    async def reload_in_turn() -> None:
+        # What was read first must not replace what was read last.
+        async with in_turn:
+            await asyncio.to_thread(reload, shared)
+            parts.policy.replace(shared.policies)
+
+    def start_reload() -> None:
+        task = loop.create_task(reload_in_turn())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    def interrupt() -> None:
+        if not stop.is_set():
+            sys.stderr.write("\nStopping; requests under way are finished first.\n")
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, start_reload)
+    if pipes is not None and pipes.reload_wanted:
+        start_reload()
+    if pipes is None:
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+    else:
+        # The write end of this pipe is the master's: it becomes readable when the master is gone. Nobody would
+        # restart or stop this worker then, and everything promised is on disk.
+        loop.add_reader(pipes.lifeline, os._exit, ABANDONED)
+
+
+def reload(shared: Shared) -> None:
+    """Read policies and the TLS certificate again; what is invalid is refused, and the old one stays."""
+    configuration = shared.configuration
+    try:
+        shared.policies = read_policies(configuration)
+        log.info("policies reloaded", digest=shared.policies.digest, policies=len(shared.policies))
+    except PolicyErrors as error:
+        log.error("policies refused; the old ones stay", mistakes=[str(mistake) for mistake in error.mistakes])
+    tls = configuration.server.tls
+    try:
+        reload_context(shared.tls, tls.certificate, tls.key)
+        log.info("TLS certificate reloaded", certificate=str(tls.certificate))
+    except TLSUnusable as error:
+        log.error("TLS certificate refused; the old one stays", reason=str(error))
+
+
+async def _serve_metrics(configuration: Configuration, metrics: telemetry.Metrics, stack: AsyncExitStack) -> None:
+    """GET /metrics on a listener of its own, of all workers."""
+    assert configuration.metrics.listen is not None
+
+    async def handle(_: web.Request) -> web.Response:
+        body = await asyncio.to_thread(metrics.expose)
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    application = web.Application()
+    application.router.add_get("/metrics", handle)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    endpoint = parse_endpoint(configuration.metrics.listen)
+    await web.TCPSite(runner, endpoint.host, endpoint.port).start()

@@ -1,0 +1,1 @@
+"""RA: the state machine, and the only orchestrator: attribution, policy, validation, issuance, in this order."""

@@ -1,0 +1,1 @@
+"""Migrations, run by storage/admin.py and packaged with the program."""

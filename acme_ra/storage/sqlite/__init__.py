@@ -1,0 +1,1 @@
+"""The store on SQLite: one group-committing writer per process, and reads on the event loop."""

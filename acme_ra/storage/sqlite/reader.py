@@ -1,0 +1,132 @@
+"""Point reads, inline on the event loop: one costs less than handing it to another thread would.
+
+The methods are `async` for the contract's sake and never suspend. Each statement is a transaction of its own, so it
+sees the newest commit of any process.
+"""
+
+import heapq
+import sqlite3
+from typing import Any
+
+from acme_ra.core.clock import Instant
+from acme_ra.core.objects import Account, Authorization, Certificate, Credential, Order
+from acme_ra.storage import codecs
+from acme_ra.storage.contract import Page, ResourceRow, StoreUnavailable
+from acme_ra.storage.settings import StorageSettings
+from acme_ra.storage.sqlite import statements as sql
+from acme_ra.storage.sqlite.connection import connect_reader
+
+_ACCOUNT_WIDTH = sql.ACCOUNT_COLUMNS.count(",") + 1
+
+
+class SQLiteReader:
+    """The Reader contract. Raises StoreUnavailable when the file cannot be read."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        self._settings = settings
+        self._connection: sqlite3.Connection | None = connect_reader(settings)
+
+    def _all(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+        connection = self._connection
+        try:
+            if connection is None:
+                connection = self._connection = connect_reader(self._settings)
+            return connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            self._close_reader()
+            raise StoreUnavailable(f"a read failed: {error}") from error
+
+    def _one(self, statement: str, values: tuple[Any, ...]) -> Any:
+        """The first row or None. Fetching all ends the statement, so that no read transaction stays open."""
+        rows = self._all(statement, values)
+        return rows[0] if rows else None
+
+    def _close_reader(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    async def account(self, row: int) -> tuple[Account, Credential | None] | None:
+        found = self._one(sql.ACCOUNT, (row,))
+        if found is None:
+            return None
+        credential = found[_ACCOUNT_WIDTH:]
+        return codecs.account(found), None if credential[0] is None else codecs.credential(credential)
+
+    async def account_by_key(self, directory: str, thumbprint: str) -> Account | None:
+        found = self._one(sql.ACCOUNT_BY_KEY, (codecs.key_hash(directory, thumbprint), thumbprint, directory))
+        return None if found is None else codecs.account(found)
+
+    async def credential(self, kid: str) -> Credential | None:
+        found = self._one(sql.CREDENTIAL, (kid,))
+        return None if found is None else codecs.credential(found)
+
+    async def order(self, row: int) -> Order | None:
+        found = self._one(sql.ORDER, (row,))
+        return None if found is None else codecs.order(found)
+
+    async def pending_orders(self, account_id: int, *, limit: int) -> int:
+        return int(self._one(sql.PENDING_ORDERS, (account_id, limit))[0])
+
+    async def orders_of(self, account_id: int, *, after: int, limit: int) -> Page:
+        """Unfinished and valid orders lie in two ranges of one index; a page is the start of both, merged."""
+        unfinished, valid = (self._all(sql.ORDERS_OF, (account_id, phase, after, limit + 1)) for phase in (0, 1))
+        rows = tuple(ResourceRow(*row) for row in heapq.merge(unfinished, valid))
+        return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+    async def authorization(self, row: int) -> Authorization | None:
+        found = self._one(sql.AUTHORIZATION, (row,))
+        return None if found is None else codecs.authorization(found)
+
+    async def authorizations(self, rows: tuple[int, ...]) -> tuple[Authorization, ...]:
+        """In the order of `rows`; what does not exist is left out."""
+        found = (self._one(sql.AUTHORIZATION, (row,)) for row in rows)
+        return tuple(codecs.authorization(row) for row in found if row is not None)
+
+    async def reusable_authorizations(
+        self, account_id: int, scope: str, names: tuple[str, ...], *, now: Instant
+    ) -> tuple[Authorization, ...]:
+        """The latest to expire first, for each name; at most 20 of a name."""
+        found: list[Authorization] = []
+        for name in dict.fromkeys(names):
+            values = (codecs.holder_hash(account_id, name), now, account_id, name, scope)
+            found.extend(map(codecs.authorization, self._all(sql.REUSABLE_AUTHORIZATIONS, values)))
+        return tuple(found)
+
+    async def due_authorizations(self, now: Instant, limit: int) -> tuple[Authorization, ...]:
+        return tuple(map(codecs.authorization, self._all(sql.DUE_AUTHORIZATIONS, (now, limit))))
+
+    async def certificate(self, row: int) -> Certificate | None:
+        found = self._one(sql.CERTIFICATE, (row,))
+        return None if found is None else codecs.certificate(found)
+
+    async def certificate_by_serial(self, serial: str) -> Certificate | None:
+        found = self._one(sql.CERTIFICATE_BY_SERIAL, (codecs.hash63(serial), serial))
+        return None if found is None else codecs.certificate(found)
+
+    async def certificate_by_ari_id(self, ari_id: str) -> Certificate | None:
+        serial = codecs.serial_of_ari_id(ari_id)
+        found = None if serial is None else await self.certificate_by_serial(serial)
+        return found if found is not None and found.ari_id == ari_id else None
+
+    async def chain(self, chain_id: str) -> tuple[bytes, ...]:
+        found = self._one(sql.CHAIN, (chain_id,))
+        return () if found is None else codecs.chain(found[0])
+
+    async def processing_orders(self, claimed_before: Instant, limit: int) -> tuple[Order, ...]:
+        return tuple(map(codecs.order, self._all(sql.PROCESSING_ORDERS, (claimed_before, limit))))
+
+    async def key_is_blocked(self, fingerprint: str) -> bool:
+        return self._one(sql.KEY_IS_BLOCKED, (fingerprint,)) is not None
+
+    async def covers(self, account_id: int, names: tuple[str, ...], *, now: Instant) -> bool:
+        for name in names:
+            wildcard = name.startswith("*.")
+            base = name[2:] if wildcard else name
+            values = (codecs.holder_hash(account_id, base), int(wildcard), now, account_id, base)
+            if self._one(sql.COVERS, values) is None:
+                return False
+        return bool(names)
+
+    async def revoked(self, authority: str, *, not_after_since: Instant) -> tuple[tuple[str, Instant, int], ...]:
+        return tuple(self._all(sql.REVOKED, (authority, not_after_since)))

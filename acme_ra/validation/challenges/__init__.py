@@ -1,0 +1,1 @@
+"""One module per challenge type; registry.py lists them."""

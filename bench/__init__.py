@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench` against step-ca, `python -m bench.scale` against a growing database."""

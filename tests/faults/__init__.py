@@ -1,0 +1,1 @@
+"""Faults at process level: kill -9, SIGTERM, races and full disks, each judged by the oracle."""
