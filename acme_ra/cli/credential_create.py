@@ -8,7 +8,7 @@ import click
 from acme_ra.cli.credentials import NewCredential, Secret
 from acme_ra.cli.credentials import create as insert
 from acme_ra.cli.frame import Exit, fail, global_options, print_fields, print_json, session
-from acme_ra.cli.manifests import credential_secret, secret_name
+from acme_ra.cli.manifests import credential_secret, render, secret_name
 from acme_ra.cli.storing import When, moment, opened, stamp
 from acme_ra.config import Configuration
 from acme_ra.config.schema import closest
@@ -93,7 +93,7 @@ def _parse_labels(labels: tuple[str, ...]) -> dict[str, str]:
 
 def _print(new: NewCredential, secret: Secret, manifest: bool) -> None:
     if manifest:
-        click.echo(credential_secret(secret_name(new.name), secret.hmac_key), nl=False)
+        click.echo(render([credential_secret(secret_name(new.name), secret.hmac_key)]), nl=False)
         click.echo(f"keyID for the ClusterIssuer: {secret.kid}", err=True)
     elif session().json:
         print_json(

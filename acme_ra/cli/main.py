@@ -14,6 +14,7 @@ _COMMANDS = {
     "check-config": ("acme_ra.cli.check_config:check_config", "Tell every mistake in a configuration file."),
     "policy": ("acme_ra.cli.policy:policy", "Look at policies: check."),
     "credential": ("acme_ra.cli.credential:credential", "EAB credentials: create, list, show, disable, rotate."),
+    "issuer": ("acme_ra.cli.issuer:issuer", "cert-manager's issuers that point here: manifest."),
     "account": ("acme_ra.cli.account:account", "ACME accounts: list, show, deactivate."),
     "order": ("acme_ra.cli.order:order", "Orders: list, show."),
     "certificate": ("acme_ra.cli.certificate:certificate", "Certificates: list, show."),

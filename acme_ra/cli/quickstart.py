@@ -64,14 +64,19 @@ def _as_json(prepared: "Prepared", directory: str) -> dict[str, object]:
 
 
 def _next_steps(prepared: "Prepared", directory: str) -> str:
-    from acme_ra.cli.manifests import cluster_issuer, credential_secret, secret_name
+    from acme_ra.cli.manifests import Issuer, credential_secret, render, secret_name
+    from acme_ra.cli.solvers import parse_solvers
 
     eab, data = prepared.eab, prepared.config.parent
     name = secret_name("quickstart")
-    issuer = cluster_issuer(
-        directory=directory, ca_bundle=prepared.ca_bundle.read_bytes(), kid=eab.kid, secret_name=name
+    issuer = Issuer(
+        directory=directory,
+        ca_bundle=prepared.ca_bundle.read_bytes(),
+        kid=eab.kid,
+        secret=name,
+        solvers=parse_solvers(("http01=nginx",)),
     )
-    manifest = f"{credential_secret(name, eab.hmac_key)}---\n{issuer}"
+    manifest = render([credential_secret(name, eab.hmac_key), issuer.manifest()])
     return f"""\
 {style("For cert-manager, in a cluster that reaches this address (kubectl apply -f -):", bold=True)}
 

@@ -5,7 +5,6 @@ import io
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,40 +17,7 @@ from acme_ra.config.secrets import read_key_file
 from acme_ra.core.encoding import parse_b64url
 from acme_ra.core.endpoint import Endpoint
 from acme_ra.core.sealing import Sealer
-
-
-class Shell:
-    """Runs acme-ra in this process on one configuration file."""
-
-    def __init__(self, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.data = data
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str, code: Exit = Exit.OK) -> tuple[str, str]:
-        self._capsys.readouterr()
-        ended = run([*arguments, "--config", str(self.data / "acme-ra.yaml")])
-        said = self._capsys.readouterr()
-        assert ended == code, said.err
-        return said.out, said.err
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "--output", "json")[0])
-
-    def events(self, *arguments: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self("audit", "list", *arguments, "--output", "json")[0].splitlines()]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cli") / "data"
-    asked = Asked(data=folder, listen=Endpoint("127.0.0.1", 0), hostname=None, workers=None)
-    prepare(asked, lambda _: None).reserved.close()
-    return folder
-
-
-@pytest.fixture
-def shell(data: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(data, capsys)
+from tests.support.shell import Shell
 
 
 def test_a_credential_is_made_shown_once_and_sealed(shell: Shell) -> None:
