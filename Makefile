@@ -1,4 +1,4 @@
-# acme-ra. `make run` serves; `make test` and `make check` are what CI runs.
+# acme-ra. `make run` serves; `make test`, `make test-cluster` and `make check` are what CI runs.
 # The system's Python where it will do: Debian builds it with PGO, which makes a certificate a quarter cheaper than a
 # plain build does.
 PYTHON  ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -17,14 +17,20 @@ CHECKED := acme_ra tests bench
 # Modules are compiled once, not at each start, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test check format bench lock clean
+.PHONY: run test test-cluster check format bench lock clean
 
 run: $(VENV)/.runtime-stamp
 	@exec $(BIN)/acme-ra quickstart --data "$(DATA)" --listen "$(LISTEN)" $(ARGS)
 
 test: $(VENV)/.dev-stamp
 	@tests/install-debian.sh
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/cluster $(ARGS)
+
+# A Kubernetes API server and cert-manager, both real. The first build of them takes up to 20 minutes.
+test-cluster: $(VENV)/.dev-stamp
+	@tests/install-debian.sh
+	$(BIN)/python -m tests.peers.build etcd cert-manager kube-apiserver
+	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 check: $(VENV)/.dev-stamp
 	$(BIN)/ruff check $(wildcard $(CHECKED))

@@ -1,1 +1,1 @@
-"""Go programs that the tests run: published modules and two small mains of our own, built once and kept in a cache."""
+"""Go programs that the tests run: published modules and small mains of our own, built once and kept in a cache."""

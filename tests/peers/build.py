@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tests.support.software import program
 
@@ -27,19 +28,28 @@ LOAD_GENERATOR = "github.com/letsencrypt/boulder"
 
 @dataclass(frozen=True)
 class Own:
-    """A main of ours, its modules pinned by the go.sum beside it."""
+    """A module of ours, its dependencies pinned by the go.sum beside it: its main, or a command among its dependencies.
+
+    `variables` are set by the linker: a program of others learns its own version that way.
+    """
 
     folder: Path
+    package: str = "."
+    variables: tuple[tuple[str, str], ...] = ()
 
     def digest(self) -> str:
         digest = hashlib.sha256()
         for path in sorted(self.folder.iterdir()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        if self.package != "." or self.variables:
+            digest.update(repr((self.package, self.variables)).encode())
         return digest.hexdigest()
 
     def build(self, target: Path, scratch: Path) -> None:
         del scratch
-        _go("build", "-trimpath", "-o", str(target), ".", cwd=self.folder)
+        flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in self.variables)])
+        arguments = ("-mod=readonly", "-trimpath", "-ldflags", flags, "-o", str(target), self.package)
+        _go("build", "-v", *arguments, cwd=self.folder, progress=True)
 
 
 @dataclass(frozen=True)
@@ -106,10 +116,25 @@ PEERS: dict[str, Own | Published | Corrected] = {
             ("base64.URLEncoding.EncodeToString(pemBlock", "base64.RawURLEncoding.EncodeToString(pemBlock"),
         ),
     ),
+    "etcd": Own(ROOT / "tests" / "peers" / "etcd"),
+    "kube-apiserver": Own(
+        ROOT / "tests" / "peers" / "kube-apiserver",
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        (
+            ("k8s.io/component-base/version.gitVersion", "v1.36.3"),
+            ("k8s.io/component-base/version.gitMajor", "1"),
+            ("k8s.io/component-base/version.gitMinor", "36"),
+            ("k8s.io/client-go/pkg/version.gitVersion", "v1.36.3"),
+        ),
+    ),
+    "cert-manager": Own(
+        ROOT / "tests" / "peers" / "cert-manager",
+        variables=(("github.com/cert-manager/cert-manager/pkg/util.AppVersion", "v1.21.2"),),
+    ),
     "pebble": Published("github.com/letsencrypt/pebble/v2/cmd/pebble", "v2.10.1"),
     "step-ca": Published("github.com/smallstep/certificates/cmd/step-ca", "v0.30.2"),
 }
-# What `make test` needs; the others are for `make bench`.
+# What `make test` needs. etcd, kube-apiserver and cert-manager are for `make test-cluster`, the others for `make bench`.
 NEEDED_BY_TESTS = ("xcrypto", "acmeload", "load-generator")
 
 
@@ -143,24 +168,59 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _go(*arguments: str, cwd: Path, **environment: str) -> str:
-    """Run go; its standard output. CGO is off, so that no C compiler is needed."""
-    done = subprocess.run(
-        [program("go"), *arguments],
-        cwd=cwd,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", **environment},
-        capture_output=True,
-        text=True,
-        timeout=3600,
-        check=False,
-    )
-    assert done.returncode == 0, f"go {' '.join(arguments)} failed\n{done.stdout}{done.stderr}"
-    return done.stdout
+def module_folder(name: str, module: str) -> Path:
+    """Where the module cache has a module that a peer of ours requires, in the version that its go.mod pins."""
+    source = PEERS[name]
+    assert isinstance(source, Own)
+    _go("mod", "download", module, cwd=source.folder)
+    return Path(_go("list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module, cwd=source.folder).strip())
+
+
+def _go(*arguments: str, cwd: Path, progress: bool = False, **environment: str) -> str:
+    """Run go; its standard output. CGO is off, so that no C compiler is needed.
+
+    With `progress`, the number of packages that `go build -v` named so far is printed every half minute.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        running = subprocess.Popen(
+            [program("go"), *arguments],
+            cwd=cwd,
+            env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", **environment},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        out = _output(running, arguments, on_wait=(lambda: _packages(errors)) if progress else None)
+        errors.seek(0)
+        assert running.returncode == 0, f"go {' '.join(arguments)} failed\n{out}{errors.read()}"
+    return out
+
+
+def _output(running: subprocess.Popen[str], arguments: tuple[str, ...], on_wait: Callable[[], str] | None) -> str:
+    started = time.monotonic()
+    while True:
+        try:
+            return running.communicate(timeout=30)[0]
+        except subprocess.TimeoutExpired:
+            seconds = time.monotonic() - started
+            if seconds > 3600:
+                running.kill()
+                raise AssertionError(f"go {' '.join(arguments)} did not end within an hour") from None
+            if on_wait is not None:
+                print(f"  {seconds:.0f} s: {on_wait()}", file=sys.stderr, flush=True)
+
+
+def _packages(errors: IO[str]) -> str:
+    """What `go build -v` has done, read without moving the position that go writes at."""
+    lines = os.pread(errors.fileno(), 1 << 24, 0).decode(errors="replace").splitlines()
+    loaded = sum(line.startswith("go: downloading ") for line in lines)
+    return f"{loaded} modules downloaded, {len(lines) - loaded} packages compiled"
 
 
 def main() -> None:
     for name in sys.argv[1:] or NEEDED_BY_TESTS:
         started = time.monotonic()
+        print(f"{name}: looking for it, or building it", flush=True)
         path = peer(name)
         print(f"{name}: {path} ({time.monotonic() - started:.1f} s)", flush=True)
 
