@@ -134,7 +134,7 @@ PEERS: dict[str, Own | Published | Corrected] = {
     "pebble": Published("github.com/letsencrypt/pebble/v2/cmd/pebble", "v2.10.1"),
     "step-ca": Published("github.com/smallstep/certificates/cmd/step-ca", "v0.30.2"),
 }
-# What `make test` needs. etcd, kube-apiserver and cert-manager are for `make test-cluster`, the others for `make bench`.
+# What `make test` needs. `make test-cluster` names what it needs more; the others are for `make bench`.
 NEEDED_BY_TESTS = ("xcrypto", "acmeload", "load-generator")
 
 
