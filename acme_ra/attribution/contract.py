@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 
+from acme_ra.core.identifiers import Identifier
 from acme_ra.core.objects import Account, Credential, Order
 from acme_ra.core.request import Workload
 
@@ -31,4 +32,11 @@ class AttributionSource(Protocol):
 
         None: it cannot be known yet; asked again at the first authorization fetch and at finalize.
         Raises Unauthorized for a final refusal, which is told, and ServiceUnavailable when it cannot be looked up.
+        """
+
+    async def routes(self, workload: Workload, identifiers: tuple[Identifier, ...]) -> dict[str, str]:
+        """What carries each name in the workload's own namespace: identifier value → `Ingress web`, or the like.
+
+        `workload` is one that this source named. A name that nothing there carries is left out. Raises
+        ServiceUnavailable when it cannot be looked up.
         """

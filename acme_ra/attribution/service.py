@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from acme_ra.attribution.contract import AttributionQuery, AttributionSource
+from acme_ra.core.identifiers import Identifier
 from acme_ra.core.problems import ServerInternal
 from acme_ra.core.request import Workload
 
@@ -34,3 +35,11 @@ class Attribution:
             # Empty means no: a source that names nobody must refuse, and one that does not is at fault.
             raise ServerInternal(f"attribution source {source.name} named no workload")
         return workloads
+
+    async def routes(self, workload: Workload, identifiers: tuple[Identifier, ...]) -> dict[str, str]:
+        """What carries each name in the workload's namespace, by the source that named the workload.
+
+        Raises ServiceUnavailable. A workload of no source has no routes.
+        """
+        source = self._sources.get(workload.source)
+        return {} if source is None else await source.routes(workload, identifiers)

@@ -45,6 +45,7 @@ class IssuanceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     key_fingerprint: str = ""
     csr_digest: str = ""
     proofs: dict[str, str] = {}  # identifier value → challenge type that proved it, or "none"
+    routes: dict[str, str] | None = None  # identifier value → what carries it, as "Ingress web"; None: not looked up
 
 
 class ProfileFacts(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from acme_ra.policy.rules.expressions import Condition
 from acme_ra.policy.rules.keys import AllowedKeys, ProfileKeys
 from acme_ra.policy.rules.names import AllowedNames, DeniedNames, SomethingAsked
 from acme_ra.policy.rules.profile import AllowedProfiles, OfferedProfile
+from acme_ra.policy.rules.routed import Routed
 from acme_ra.policy.rules.usages import AllowedUsages
 from acme_ra.policy.rules.wildcards import NoWildcards
 from acme_ra.policy.schema import ClusterSpec, GuardSpec, IssuancePolicy, PolicyDocument, Selector
@@ -40,6 +41,7 @@ class Policy(NamedTuple):
     profile: str
     profiles: tuple[str, ...] | None
     authority: str
+    routed: bool
     document: PolicyDocument
 
     @property
@@ -63,12 +65,14 @@ class ExpressionMistake(Exception):
 class PolicySet:
     """All policies of a server, in the order in which they are tried. An empty set denies everything."""
 
-    __slots__ = ("digest", "policies")
+    __slots__ = ("digest", "needs_routes", "policies")
 
     def __init__(self, policies: Iterable[Policy] = ()) -> None:
         """Grants that need no proof go before those that do, then by name, so that one choice is always the same."""
         self.policies = tuple(sorted(policies, key=lambda one: (one.effect, not one.waives_proof, one.name)))
         self.digest = _digest(self.policies)
+        #: Whether any policy asks what carries a name, so that it must be looked up beforehand.
+        self.needs_routes = any(one.routed for one in self.policies)
 
     def __len__(self) -> int:
         return len(self.policies)
@@ -105,6 +109,7 @@ def compile_policy(document: PolicyDocument) -> Policy:
         profile=profile,
         profiles=profiles,
         authority=authority,
+        routed=require is not None and require.routed is True,
         document=document,
     )
 
@@ -155,6 +160,8 @@ def _constraint_rules(spec: GuardSpec) -> list[Rule]:
             rules.append(MaxDuration(spec.constraints.max_duration))
         if spec.constraints.keys is not None:
             rules.append(AllowedKeys(spec.constraints.keys))
+    if spec.require is not None and spec.require.routed:
+        rules.append(Routed())
     return rules
 
 

@@ -55,6 +55,10 @@ class PolicyEngine:
         """Take another policy set from the next decision on. One assignment: a decision sees one set or the other."""
         self._evaluator = Evaluator(policies)
 
+    def needs_routes(self, request: IssuanceRequest, facts: Facts) -> bool:
+        """Whether `request.routes` must be looked up before this request is decided."""
+        return self._evaluator.needs_routes(request, facts)
+
     def decide(self, request: IssuanceRequest, facts: Facts) -> Decision:
         """Allowed, or refused with every reason. Pure but for the random id; a refusal is a value."""
         evaluator = self._evaluator

@@ -75,6 +75,15 @@ class Evaluator:
         known = [one for one in self.policies.policies if one.effect == "grant"]
         return _refused(outcomes, explain_unselected(request, facts, subject, known, failed_guards))
 
+    def needs_routes(self, request: IssuanceRequest, facts: Facts) -> bool:
+        """Whether a policy that could select the request asks what carries its names."""
+        if not self.policies.needs_routes:
+            return False
+        subject = Subject.of(request, facts)
+        selection = self._select(request.directory, facts.policy_names, subject.namespace)
+        asking = (one for one in (*selection.grants, *selection.guards) if one.routed)
+        return any(one.selector.matches(subject) for one in asking)
+
     def _look_up(self, directory: str, policy_names: tuple[str, ...], namespace: str) -> _Selection:
         """Directory and namespace narrow many to few. A directory's list of names chooses among grants only."""
         names = Globs(policy_names)

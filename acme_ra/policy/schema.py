@@ -103,6 +103,11 @@ def _not_supported(value: object) -> None:
         raise mistake("is not supported in this version", "remove the key; nothing would enforce it")
 
 
+def _only_true(value: bool | None) -> bool | None:
+    """`false` asks for nothing, as an absent key does."""
+    return value or None
+
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Globs = Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=253)]], Field(max_length=1000)]
 Names = Annotated[list[Annotated[str, AfterValidator(_check_pattern)]], Field(max_length=1000)]
@@ -167,7 +172,7 @@ class Expression(Document):
 class Require(Document):
     challenges: Challenges = None
     rules: Annotated[list[Expression], Field(max_length=20)] | None = None
-    routed: Unsupported = None
+    routed: Annotated[bool | None, AfterValidator(_only_true)] = None
     approval: Unsupported = None
 
 

@@ -44,7 +44,7 @@ class Authorizations:
         if candidates is None:
             raise Malformed("this account's requests are attributed by their orders; place an order instead")
         request = self._request(requester, Stage.NEW_ORDER, (identifier,))
-        decision = self._decider.decide(requester, request, candidates)
+        decision = await self._decider.decide(requester, request, candidates)
         plan: Plan | Refusal | None = None
         if decision.outcome == Outcome.ALLOWED:
             plan = await self._plan(requester, decision, subdomains=subdomains)
@@ -180,7 +180,7 @@ class Authorizations:
             not_before=order.not_before,
             not_after=order.not_after,
         )
-        decision = self._decider.decide(requester, request, candidates)
+        decision = await self._decider.decide(requester, request, candidates)
         if decision.outcome == Outcome.REFUSED:
             await self._end_order(requester, order, decision)
         rows = tuple(int(one.partition(".")[0]) for one in order.authorizations)

@@ -42,12 +42,21 @@ class Decider:
         )
         return await self._attribution.attribute(query)
 
-    def decide(self, requester: Requester, request: IssuanceRequest, candidates: tuple[Workload, ...]) -> Decision:
-        """Ask policy for each candidate in turn; the first that is allowed wins, else the first refusal is told."""
+    async def decide(
+        self, requester: Requester, request: IssuanceRequest, candidates: tuple[Workload, ...]
+    ) -> Decision:
+        """Ask policy for each candidate in turn; the first that is allowed wins, else the first refusal is told.
+
+        Facts come first: what carries the names is looked up where a policy asks for it. Raises ServiceUnavailable.
+        """
         facts = requester.directory.facts(self._clock.now())
         refused: Decision | None = None
         for workload in candidates:
-            decision = self.policy.decide(msgspec.structs.replace(request, workload=workload), facts)
+            asked = msgspec.structs.replace(request, workload=workload)
+            if self.policy.needs_routes(asked, facts):
+                routes = await self._attribution.routes(workload, request.identifiers)
+                asked = msgspec.structs.replace(asked, routes=routes)
+            decision = self.policy.decide(asked, facts)
             if decision.outcome == Outcome.ALLOWED:
                 return decision
             refused = refused or decision

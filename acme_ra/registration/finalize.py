@@ -90,7 +90,7 @@ class Finalizer:
             csr_digest=verified.digest,
             proofs=proofs,
         )
-        decision = self._decider.decide(requester, request, (workload,))
+        decision = await self._decider.decide(requester, request, (workload,))
         if decision.outcome == Outcome.REFUSED:
             await self._refuse(requester, order, decision)
         approval = self._decider.policy.approve(

@@ -81,7 +81,7 @@ class Orders:
             # The workload is told at the first authorization fetch; until then nothing proves anything.
             plans = self._planner.unattributed(requester, identifiers, ancestors)
         else:
-            decision = self._decider.decide(requester, request, candidates)
+            decision = await self._decider.decide(requester, request, candidates)
             if decision.outcome == Outcome.REFUSED:
                 await self._refuse(requester, decision)
             planned = await self._planner.plan(requester, decision, ancestors)

@@ -6,6 +6,7 @@ import pytest
 
 from acme_ra.attribution.contract import AttributionQuery
 from acme_ra.attribution.registry import SOURCES, all_sources
+from acme_ra.core.identifiers import Identifier, IdentifierType
 from acme_ra.core.objects import Account, Binding, Credential
 from acme_ra.core.problems import ServiceUnavailable, Unauthorized
 from acme_ra.core.request import Workload
@@ -59,3 +60,12 @@ async def test_the_same_question_has_the_same_answer(source: object) -> None:
     asked = query(Binding(cluster="prod", namespaces=("shop", "pay")))
 
     assert await source.attribute(asked) == await source.attribute(asked)  # type: ignore[attr-defined]
+
+
+async def test_routes_are_told_for_the_names_that_were_asked_and_no_other(source: object) -> None:
+    """Each with what carries it; a workload without a namespace has none."""
+    wanted = (Identifier(IdentifierType.DNS, "web.example.test"),)
+    nowhere = Workload(source=source.name)  # type: ignore[attr-defined]
+
+    assert await source.routes(nowhere, wanted) == {}  # type: ignore[attr-defined]
+    assert inspect.iscoroutinefunction(source.routes)  # type: ignore[attr-defined]

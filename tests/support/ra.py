@@ -151,9 +151,17 @@ class FakeSource:
 
     def __init__(self) -> None:
         self.workloads: tuple[Workload, ...] | None = None
+        self.carried: dict[str, str] | Problem = {}
+        self.route_queries: list[tuple[str, tuple[str, ...]]] = []
 
     async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
         return None if query.order is None else self.workloads
+
+    async def routes(self, workload: Workload, identifiers: tuple[Identifier, ...]) -> dict[str, str]:
+        self.route_queries.append((workload.namespace, tuple(one.value for one in identifiers)))
+        if isinstance(self.carried, Problem):
+            raise self.carried
+        return {one.value: self.carried[one.value] for one in identifiers if one.value in self.carried}
 
 
 @dataclass

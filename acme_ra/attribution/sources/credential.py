@@ -3,6 +3,7 @@
 import re
 
 from acme_ra.attribution.contract import AttributionQuery
+from acme_ra.core.identifiers import Identifier
 from acme_ra.core.objects import Credential
 from acme_ra.core.problems import Unauthorized
 from acme_ra.core.request import Workload
@@ -41,6 +42,10 @@ class CredentialSource:
             )
             for namespace in namespaces or ("",)
         )
+
+    async def routes(self, workload: Workload, identifiers: tuple[Identifier, ...]) -> dict[str, str]:
+        """A binding knows of no Ingress, Gateway or route, so it shows none."""
+        return {}
 
     def _check(self, credential: Credential, directory: str) -> None:
         """Raises Unauthorized for a credential that speaks for nobody any more.

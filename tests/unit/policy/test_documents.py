@@ -129,10 +129,16 @@ def test_the_whole_schema_is_read() -> None:
             "not accepted",
         ),
         (
-            spec("  effect: grant\n  allowed: {dnsNames: []}\n  require: {routed: true}\n"),
+            spec("  effect: grant\n  allowed: {dnsNames: []}\n  require: {routed: everywhere}\n"),
             7,
             "spec.require.routed",
-            "not supported in this version",
+            "must be true or false",
+        ),
+        (
+            spec("  effect: guard\n  require: {routed: false}\n"),
+            4,
+            "spec",
+            "checks nothing",
         ),
         (
             spec("  effect: grant\n  allowed: {dnsNames: []}\n  require: {approval: sec}\n"),
