@@ -24,12 +24,10 @@ from acme_ra.core.sealing import Sealer
 from acme_ra.core.urls import Urls
 from acme_ra.doctor.trust import NotTrusted, check_trust, find_bundle
 from acme_ra.server import external_url
-from acme_ra.storage.reports import Reports
 
 _LIFETIME = 90 * DAY
 _OBJECT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
-_PAGE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,13 +201,7 @@ def _find(configuration: Configuration, name: str | None, kid: str | None) -> Cr
 
 
 def _all(configuration: Configuration) -> list[Credential]:
-    async def read(reports: Reports) -> list[Credential]:
-        found: list[Credential] = []
-        while page := await reports.credentials(found[-1].id if found else 0, _PAGE):
-            found += page
-        return found
-
-    return reported(configuration, read)
+    return reported(configuration, lambda reports: reports.all_credentials())
 
 
 def _use(configuration: Configuration, asked: Asked, one: Credential) -> Given:

@@ -12,6 +12,7 @@ _COMMANDS = {
     "quickstart": ("acme_ra.cli.quickstart:quickstart", "Set up a data directory with everything in it, and serve."),
     "serve": ("acme_ra.cli.serve:serve", "Serve ACME as the configuration file says."),
     "check-config": ("acme_ra.cli.check_config:check_config", "Tell every mistake in a configuration file."),
+    "doctor": ("acme_ra.cli.doctor:doctor", "Tell what is wrong with a server or an issuer, and the fix."),
     "policy": ("acme_ra.cli.policy:policy", "Look at policies: check."),
     "credential": ("acme_ra.cli.credential:credential", "EAB credentials: create, list, show, disable, rotate."),
     "issuer": ("acme_ra.cli.issuer:issuer", "cert-manager's issuers that point here: manifest."),

@@ -20,6 +20,7 @@ from acme_ra.storage.settings import StorageSettings
 from acme_ra.storage.tables import accounts, certificates, credentials, name_refs, orders
 
 _ACCOUNT = [accounts.c[name] for name in Account.__struct_fields__]
+_PAGE = 1000
 _CREDENTIAL = [credentials.c[name] for name in Credential.__struct_fields__]
 _ORDER = [orders.c[name] for name in Order.__struct_fields__]
 _CERTIFICATE = [certificates.c[name] for name in Certificate.__struct_fields__]
@@ -59,6 +60,13 @@ class Reports:
 
     async def credentials(self, after: int = START, limit: int = 100) -> list[Credential]:
         return [codecs.credential(row) for row in await self._rows(credentials_page(after, limit))]
+
+    async def all_credentials(self) -> list[Credential]:
+        """Every one, the oldest first: there are as many as clusters and teams."""
+        found: list[Credential] = []
+        while page := await self.credentials(found[-1].id if found else START, _PAGE):
+            found += page
+        return found
 
     async def orders(
         self, after: int = START, limit: int = 100, status: OrderStatus | None = None, account_id: int | None = None

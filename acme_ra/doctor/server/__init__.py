@@ -1,0 +1,1 @@
+"""A server, looked at from its configuration file. It need not run."""
