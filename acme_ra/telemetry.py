@@ -51,6 +51,7 @@ class LineWriter:
         self._stream = stream
         self._lines: queue.Queue[bytes | None] = queue.Queue(_QUEUE_LINES)
         self._dropped = 0
+        self._counting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -58,7 +59,8 @@ class LineWriter:
         try:
             self._lines.put_nowait(line)
         except queue.Full:
-            self._dropped += 1
+            with self._counting:
+                self._dropped += 1
 
     def close(self) -> None:
         """Write what is queued, then stop. Gives a blocked stream two seconds."""
@@ -72,7 +74,8 @@ class LineWriter:
             if line is None:
                 return
             if self._dropped:
-                dropped, self._dropped = self._dropped, 0
+                with self._counting:
+                    dropped, self._dropped = self._dropped, 0
                 line += orjson.dumps({"level": "warning", "event": "log lines dropped", "count": dropped}) + b"\n"
             try:
                 self._stream.write(line)

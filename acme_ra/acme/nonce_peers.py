@@ -15,7 +15,7 @@ from acme_ra.core.problems import BadNonce
 
 QUESTION_BYTES: Final = 28
 _YES, _NO = b"\x01", b"\x00"
-_TIMEOUT: Final = 1.0
+_TIMEOUT: Final = 5.0  # A busy worker is no hanging one; and a client that is told badNonce only asks again.
 _MAX_WAITING: Final = 4096
 _UNREACHABLE: Final = "the worker that issued the nonce does not answer; use the Replay-Nonce of this answer"
 _REFUSED: Final = "the nonce was used before, or is too old; use the Replay-Nonce of this answer"

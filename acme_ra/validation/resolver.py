@@ -26,6 +26,7 @@ from acme_ra.validation.servers import Server
 _ROUNDS = 2  # each server is asked this often before a look-up fails for silence
 _FOLLOWED = 8  # CNAMEs followed by asking again, where a server does not follow them itself
 _RECEIVE = 4096
+_AT_ONCE = 64  # datagrams read before the event loop gets its turn again
 _WITHOUT_EDNS = (ResponseCode.FORMERR, ResponseCode.NOTIMP)  # what old servers say to EDNS (RFC 6891 §7)
 
 
@@ -177,26 +178,75 @@ async def _exchange_udp(
     server: Server, questions: dict[int, Question], replies: dict[int, Reply | BadMessage], *, edns: bool
 ) -> None:
     """Send all questions at once, and put the replies into `replies` as they come; the caller bounds the time."""
-    loop = asyncio.get_running_loop()
     waiting = dict(zip(_identities(len(questions)), questions, strict=True))
     with socket.socket(server.family, socket.SOCK_DGRAM) as udp:
         udp.setblocking(False)
         udp.connect(server.address)  # Connected: the kernel drops what others send.
         for identity, at in waiting.items():
             udp.send(build_query(identity, questions[at], edns=edns))
-        while waiting:
-            message = await loop.sock_recv(udp, _RECEIVE)
-            identity = int.from_bytes(message[:2], "big")
-            expected = waiting.get(identity)
-            if expected is None:
-                continue
-            try:
-                replies[expected] = parse_reply(message, identity, questions[expected])
-            except ForeignMessage:
-                continue
-            except BadMessage as error:
-                replies[expected] = error
-            del waiting[identity]
+        exchange = _Datagrams(udp, questions, waiting, replies)
+        await exchange.run()
+
+
+class _Datagrams:
+    """The receiving half of one UDP exchange: what the kernel holds is read in one turn, and once more at the end.
+
+    So an answer that came in time counts, however late a busy process comes to look at its clock and its sockets.
+    """
+
+    def __init__(
+        self,
+        udp: socket.socket,
+        questions: dict[int, Question],
+        waiting: dict[int, int],
+        replies: dict[int, Reply | BadMessage],
+    ) -> None:
+        """`waiting` leads from the id of a query to the place of its question."""
+        self._udp = udp
+        self._questions = questions
+        self._waiting = waiting
+        self._replies = replies
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Return when every question has its reply. Raises OSError when the server cannot be asked."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._udp, self._receive)
+        try:
+            await self._done
+        except asyncio.CancelledError:
+            self._receive()
+            raise
+        finally:
+            loop.remove_reader(self._udp)
+
+    def _receive(self) -> None:
+        try:
+            for _ in range(_AT_ONCE):
+                self._take(self._udp.recv(_RECEIVE))
+                if not self._waiting:
+                    break
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            if not self._done.done():
+                self._done.set_exception(error)
+            return
+        if not self._waiting and not self._done.done():
+            self._done.set_result(None)
+
+    def _take(self, message: bytes) -> None:
+        identity = int.from_bytes(message[:2], "big")
+        expected = self._waiting.get(identity)
+        if expected is None:
+            return
+        try:
+            self._replies[expected] = parse_reply(message, identity, self._questions[expected])
+        except ForeignMessage:
+            return
+        except BadMessage as error:
+            self._replies[expected] = error
+        del self._waiting[identity]
 
 
 async def _exchange_tcp(server: Server, question: Question) -> Reply | BadMessage:
