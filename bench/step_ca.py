@@ -11,7 +11,8 @@ from cryptography.x509.oid import NameOID
 
 from bench.load import Target
 from tests.peers.build import peer
-from tests.support.processes import Process, free_port, listening, wait_for
+from tests.support.ports import free_port
+from tests.support.processes import Process, listening, wait_for
 
 
 def start_step_ca(root: Path, *, http01: int, dns: int) -> tuple[Process, Target]:

@@ -181,11 +181,12 @@ async def test_an_address_is_throttled_and_health_is_not():
     async with running_edge(settings=AcmeSettings(requests_per_second_per_address=1)) as client:
         url = client.urls.directory("internal")
 
-        statuses = [(await client.get(url)).status for _ in range(5)]
+        statuses = [(await client.get(url)).status for _ in range(2)]
+        more = [answer.status for answer in await asyncio.gather(*(client.get(url) for _ in range(50)))]
         health = [(await client.get(client.urls.base + "/healthz")).status for _ in range(5)]
 
-        assert statuses[:2] == [200, 200]
-        assert 503 in statuses
+        assert statuses == [200, 200]
+        assert 503 in more
         assert health == [200] * 5
 
 
@@ -194,7 +195,7 @@ async def test_a_body_that_does_not_come_is_503_with_retry_after():
 
     async def slow():
         yield b"{"
-        await asyncio.sleep(2)
+        await asyncio.sleep(600)
         yield b"}"
 
     async with running_edge(settings=AcmeSettings(body_timeout=100)) as client:
@@ -296,7 +297,7 @@ async def _exchange(client: EdgeClient, *parts: tuple[bytes, bytes]) -> bytes:
     """Send each part once the answer has what comes before it; the whole answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
     seen = b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for awaited, part in parts:
             while awaited not in seen:
                 seen += await reader.read(4096)

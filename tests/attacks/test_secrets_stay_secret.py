@@ -20,7 +20,8 @@ import aiohttp
 import pytest
 
 from tests.support.acme_client import JOSE, AcmeClient, Answer, Signer, csr_for
-from tests.support.processes import free_port
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE
 from tests.support.responders import webroot
 from tests.support.server import Ports, Server, served
 
@@ -154,10 +155,9 @@ async def _fail_challenge(client: AcmeClient, files: Path) -> str:
     challenge = next(one for one in authorization.json["challenges"] if one["type"] == "http-01")
     (files / challenge["token"]).write_text("something else")
     (await client.post(challenge["url"], {})).ok()
-    for _ in range(200):
-        if "error" in (await client.get(challenge["url"])).ok().json:
-            break
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(PATIENCE):
+        while "error" not in (await client.get(challenge["url"])).ok().json:
+            await asyncio.sleep(0.02)
     return client.key_authorization(challenge["token"])
 
 
@@ -208,7 +208,7 @@ def _commands(server: Server, kid: str, backup: Path) -> dict[str, bytes]:
     done = subprocess.run(
         [sys.executable, "-c", _RUN_COMMANDS, json.dumps([[*one, *config] for one in asked.values()])],
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         env={**os.environ, **server.environment},
         check=False,
     )

@@ -21,7 +21,7 @@ def _vectors() -> Path:
     go = shutil.which("go")
     if go is None:
         pytest.skip("the vectors are fetched with Go; install golang")
-    fetched = subprocess.run([go, "mod", "download", "-json", MODULE], capture_output=True, text=True, timeout=120)
+    fetched = subprocess.run([go, "mod", "download", "-json", MODULE], capture_output=True, text=True, timeout=600)
     assert fetched.returncode == 0, fetched.stderr
     return Path(json.loads(fetched.stdout)["Dir"]) / "testvectors_v1" / "json_web_signature_test.json"
 

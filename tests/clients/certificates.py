@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography import x509
 
 from tests.support.oracle import events
+from tests.support.processes import PATIENCE
 from tests.support.server import Server
 from tests.support.software import program
 
@@ -22,7 +23,7 @@ def issued(server: Server, chain: Path, names: Collection[str]) -> x509.Certific
     told = {*san.get_values_for_type(x509.DNSName), *map(str, san.get_values_for_type(x509.IPAddress))}
     assert told == set(names), f"{chain} is for {told}"
     argv = [program("openssl"), "verify", "-x509_strict", "-CAfile", str(server.ca_bundle), "-untrusted", str(chain)]
-    done = subprocess.run([*argv, str(chain)], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([*argv, str(chain)], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return leaf
 

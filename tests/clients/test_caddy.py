@@ -17,7 +17,8 @@ from tests.clients.certificates import FORBIDDEN, audited, serial, told_why
 from tests.clients.conftest import World
 from tests.support.bind import named
 from tests.support.oracle import check
-from tests.support.processes import Process, free_port, wait_for
+from tests.support.ports import free_port
+from tests.support.processes import Process, wait_for
 from tests.support.server import Ports, served
 from tests.support.software import program, run
 
@@ -89,10 +90,8 @@ def caddy(
             policy["renewal_window_ratio"] = renewal_window
     (home / "caddy.json").write_text(json.dumps(document))
     argv: list[str | Path] = [program("caddy"), "run", "--config", home / "caddy.json"]
-    process = Process(argv, name="caddy", logs=home, env={"HOME": str(home), "XDG_DATA_HOME": str(home)})
-    try:
+    with Process(argv, name="caddy", logs=home, env={"HOME": str(home), "XDG_DATA_HOME": str(home)}) as process:
         yield process, https
-    finally:
         process.stop()
 
 
@@ -100,7 +99,7 @@ def served_certificate(world: World, name: str, port: int) -> x509.Certificate |
     """What Caddy shows to a visitor who trusts our CA bundle; None while there is nothing good."""
     try:
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
             world.server.tls().wrap_socket(plain, server_hostname=name) as shaken,
         ):
             der = shaken.getpeercert(binary_form=True)
@@ -145,7 +144,6 @@ def test_certificate_is_renewed_while_it_serves(tmp_path: Path) -> None:
                 lambda: _other_than(first, served_certificate(world, name, port)),
                 what="another certificate",
                 log=process.log,
-                seconds=60,
                 every=0.5,
             )
         check(server, held=[first, second])

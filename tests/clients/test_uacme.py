@@ -12,7 +12,8 @@ import pytest
 
 from tests.clients.certificates import FORBIDDEN, audited, issued, serial, told_why
 from tests.clients.conftest import World
-from tests.support.processes import Process, free_port, wait_for
+from tests.support.ports import free_port
+from tests.support.processes import Process, wait_for
 from tests.support.responders import webroot
 from tests.support.server import Credential
 from tests.support.software import Ran, program, run
@@ -65,12 +66,9 @@ def ualpn(world: World, uacme: Uacme) -> Iterator[Process]:
     listen = f"127.0.0.1@{world.ports.tlsalpn01}"
     argv = [program("ualpn"), "-v", "-b", listen, "-c", f"127.0.0.1@{free_port()}", "-n", "1", "-P", "0"]
     argv += ["-s", str(sock), "-p", str(world.root / "ualpn.pid")]
-    process = Process(argv, name="ualpn", logs=world.root)
-    try:
-        wait_for(sock.exists, what="ualpn's socket")
+    with Process(argv, name="ualpn", logs=world.root) as process:
+        wait_for(sock.exists, what="ualpn's socket", log=process.log)
         yield process
-    finally:
-        process.kill()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import ipaddress
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -21,7 +22,6 @@ from tests.support.challenge_peers import (
     NAME,
     alpn_extension,
     certificate,
-    free_port,
     http_peer,
     http_response,
     settings,
@@ -29,6 +29,7 @@ from tests.support.challenge_peers import (
     tls_peer,
 )
 from tests.support.dns_server import FakeDNS, fake_dns
+from tests.support.ports import free_port
 
 OTHER = "tBx6.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
@@ -141,9 +142,9 @@ async def test_the_deadline_covers_the_look_up(kind, tmp_path):
         world.dns.silent |= {world.record, (NAME, "AAAA")}
         began = asyncio.get_running_loop().time()
         with pytest.raises(ConnectionFailed, match=r"within 0\.1 s; it ended while looking up"):
-            await authority(world.dns.address, world.port, timeout=100, dns_timeout=5000).validate(kind, target())
+            await authority(world.dns.address, world.port, timeout=100, dns_timeout=120_000).validate(kind, target())
 
-    assert asyncio.get_running_loop().time() - began < 1
+    assert asyncio.get_running_loop().time() - began < 50  # The first try of a look-up alone would take a minute.
 
 
 @pytest.mark.parametrize("kind", DIALLING)
@@ -171,10 +172,15 @@ async def test_a_peer_that_says_nothing_costs_no_more_than_the_deadline(kind):
 
     async with fake_dns() as server, http_peer(wait_for_the_end) as peer:
         server.records[NAME, "A"] = ["127.0.0.1"]
-        with pytest.raises(ConnectionFailed, match=rf"within 0\.1 s; it ended while .*127\.0\.0\.1:{peer.port}"):
-            await authority(server.address, peer.port, timeout=100).validate(kind, target())
+        for milliseconds in (100, 1000, 10_000, 100_000):
+            with pytest.raises(ConnectionFailed) as caught:
+                await authority(server.address, peer.port, timeout=milliseconds).validate(kind, target())
+            if peer.requests:
+                break  # A busy machine may need longer than the deadline to get as far as that.
 
-        await asyncio.wait_for(closed.wait(), 2)
+        told = caught.value.detail
+        assert re.search(rf"within {milliseconds / 1000:g} s; it ended while .*127\.0\.0\.1:{peer.port}", told), told
+        await asyncio.wait_for(closed.wait(), 60)
 
 
 @pytest.mark.parametrize("kind", DIALLING)
@@ -193,12 +199,12 @@ async def test_a_cancelled_attempt_lets_go_of_its_connection(kind):
     async with fake_dns() as server, http_peer(wait_for_the_end) as peer:
         server.records[NAME, "A"] = ["127.0.0.1"]
         attempt = asyncio.create_task(authority(server.address, peer.port).validate(kind, target()))
-        await asyncio.wait_for(reached.wait(), 2)
+        await asyncio.wait_for(reached.wait(), 60)
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
 
-        await asyncio.wait_for(closed.wait(), 2)
+        await asyncio.wait_for(closed.wait(), 60)
 
 
 @pytest.mark.parametrize("kind", WORLDS)
@@ -243,11 +249,10 @@ async def test_problems_are_for_clients_to_read(kind, tmp_path):
     """Printable ASCII, no Python names, no class names, no memory addresses."""
     details = []
     async with WORLDS[kind](OTHER, tmp_path) as world:
-        va = authority(world.dns.address, world.port, dns_timeout=100)
-        world.dns.silent.add(("silent.test", "A"))
-        for name in (NAME, "gone.test", "silent.test"):
+        world.dns.silent |= {("silent.test", "A"), ("_acme-challenge.silent.test", "TXT")}
+        for name, milliseconds in ((NAME, 60_000), ("gone.test", 60_000), ("silent.test", 100)):
             with pytest.raises(Problem) as caught:
-                await va.validate(kind, target(name))
+                await authority(world.dns.address, world.port, dns_timeout=milliseconds).validate(kind, target(name))
             details.append(caught.value.detail)
 
     for detail in details:

@@ -2,7 +2,10 @@
 
 import asyncio
 import hashlib
+import socket
+import threading
 import time
+from contextlib import contextmanager
 
 import dns.message
 import dns.rcode
@@ -17,15 +20,16 @@ from acme_ra.validation.resolver import RecursiveResolver, Status
 from acme_ra.validation.servers import parse_server
 from acme_ra.validation.service import ValidationAuthority
 from tests.support.both_loops import on_both_loops
-from tests.support.challenge_peers import KEY_AUTHORIZATION, NAME, free_port, settings, target
+from tests.support.challenge_peers import KEY_AUTHORIZATION, NAME, settings, target
 from tests.support.dns_server import fake_dns
+from tests.support.ports import free_port
 
 
 def question(name, kind="A"):
     return Question(encode_name(name), RecordType[kind])
 
 
-def resolver(*servers, timeout=0.6):
+def resolver(*servers, timeout=60):
     return RecursiveResolver([parse_server(server) for server in servers], timeout=timeout)
 
 
@@ -102,8 +106,8 @@ async def test_a_server_that_fails_is_passed_over_for_the_next():
         bad.silent.add(("a.test", "A"))
         bad.rcodes["b.test", "A"] = dns.rcode.SERVFAIL
         bad.raw["c.test", "A"] = lambda wire: wire[:2] + b"\x81\x80\x00\x01\x00\x09\x00\x00\x00\x00" + wire[12:24]
-        for name in ("b.test", "c.test", "a.test"):
-            (answer,) = await resolver(bad.address, good.address).resolve([question(name)])
+        for name, timeout in (("b.test", 60), ("c.test", 60), ("a.test", 8)):
+            (answer,) = await resolver(bad.address, good.address, timeout=timeout).resolve([question(name)])
 
             assert answer.status is Status.FOUND, name
         dead = resolver(f"127.0.0.1:{free_port()}", good.address)
@@ -116,7 +120,7 @@ async def test_a_silent_server_is_not_asked_first_again():
     async with fake_dns() as silent, fake_dns() as good:
         silent.silent.add(("a.test", "A"))
         good.records["a.test", "A"] = ["192.0.2.1"]
-        both = resolver(silent.address, good.address)
+        both = resolver(silent.address, good.address, timeout=12)
 
         for _ in range(3):
             await both.resolve([question("a.test")])
@@ -136,22 +140,62 @@ async def test_a_lost_packet_is_sent_again():
             if len(lost) > 1:
                 response.answer.append(dns.rrset.from_text("a.test.", 60, "IN", "A", "192.0.2.1"))
                 return response.to_wire()
-            return b"\x00\x00" + response.to_wire()[2:]  # another id: not ours
+            return bytes([wire[0] ^ 255]) + response.to_wire()[1:]  # another id: not ours
 
         server.raw["a.test", "A"] = second_time
 
-        assert (await one(server, "a.test")).records == ("192.0.2.1",)
+        assert (await one(server, "a.test", timeout=4)).records == ("192.0.2.1",)
+
+
+@on_both_loops
+async def test_an_answer_that_came_in_time_counts_however_late_it_is_read():
+    """The process was away (stopped, swapped out) until after the deadline: what the kernel kept is the answer."""
+    with answering_thread() as (address, answered):
+        looked_up = asyncio.create_task(resolver(address, timeout=0.2).resolve([question("a.test")]))
+        await asyncio.sleep(0)  # The query is sent.
+        assert answered.acquire(timeout=60)
+        time.sleep(0.3)  # Longer than the time of one try; the loop sees neither clock nor socket meanwhile.
+        (answer,) = await looked_up
+
+    assert (answer.status, answer.records) == (Status.FOUND, ("192.0.2.1",))
+    assert not answered.acquire(blocking=False)
+
+
+@contextmanager
+def answering_thread():
+    """A name server that needs no turn of the event loop; the semaphore counts its answers."""
+    answered = threading.Semaphore(0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+
+        def serve():
+            while True:
+                wire, asker = udp.recvfrom(4096)
+                if not wire:
+                    return
+                response = dns.message.make_response(dns.message.from_wire(wire))
+                response.answer.append(dns.rrset.from_text("a.test.", 60, "IN", "A", "192.0.2.1"))
+                udp.sendto(response.to_wire(), asker)
+                answered.release()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{udp.getsockname()[1]}", answered
+        finally:
+            udp.sendto(b"", udp.getsockname())
+            thread.join()
 
 
 @on_both_loops
 async def test_all_servers_dead_is_told_within_the_time():
     """Nobody listens: told at once, not after the timeout."""
     began = time.perf_counter()
-    (answer,) = await resolver(f"127.0.0.1:{free_port()}", timeout=30).resolve([question("a.test")])
+    (answer,) = await resolver(f"127.0.0.1:{free_port()}", timeout=600).resolve([question("a.test")])
 
     assert answer.status is Status.FAILED
     assert "cannot be asked (Connection refused)" in answer.reason
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 100
 
 
 @on_both_loops
@@ -215,7 +259,7 @@ async def test_one_silent_family_does_not_hold_up_the_other():
         server.silent.add(("a.test", "AAAA"))
         questions = [question("a.test", "AAAA"), question("a.test", "A")]
 
-        answers = await resolver(server.address, timeout=0.2).resolve(questions, any_found=True)
+        answers = await resolver(server.address, timeout=4).resolve(questions, any_found=True)
 
         assert [answer.status for answer in answers] == [Status.FAILED, Status.FOUND]
         assert server.asked("a.test", "AAAA") == 1
@@ -226,7 +270,7 @@ async def test_a_cancelled_look_up_leaves_nothing():
     """Neither a task nor a socket outlives it."""
     async with fake_dns() as server:
         server.silent.add(("a.test", "A"))
-        task = asyncio.create_task(one(server, "a.test", timeout=30))
+        task = asyncio.create_task(one(server, "a.test", timeout=600))
         while not server.queries:
             await asyncio.sleep(0.001)
         task.cancel()
@@ -263,15 +307,21 @@ async def test_caa_goes_over_the_wire_like_everything_else():
             wire[:2] + b"\x81\x80" + wire[4:6] + b"\x00\x01" + bytes(4) + wire[12:-11] + b"\xff"
         )
         server.silent.add(("silent.test", "CAA"))
-        authority = ValidationAuthority(settings(server.address, dns_timeout=150))
+        authority = ValidationAuthority(settings(server.address, caa_timeout=60_000))
+        hasty = ValidationAuthority(settings(server.address, dns_timeout=150))
 
         await caa(authority, "example.test", "shop.example.test", "unknown.test")
         await caa(authority, "shop.example.test", mode="required")
         with pytest.raises(CAAForbids, match=r"www\.example\.test: CAA at www\.example\.test"):
             await caa(authority, "example.test", "www.example.test")
-        for name in ("broken.test", "rubbish.test", "silent.test", "below.silent.test"):
+        for asked, name in (
+            (authority, "broken.test"),
+            (authority, "rubbish.test"),
+            (hasty, "silent.test"),
+            (hasty, "below.silent.test"),
+        ):
             with pytest.raises(ServiceUnavailable, match=name):
-                await caa(authority, "example.test", name)
+                await caa(asked, name)
 
 
 @on_both_loops

@@ -49,7 +49,7 @@ def load(server: Server, root: Path, *, workers: int = 6) -> Iterator[Load]:
 def wait_for_certificates(server: Server, *, more: int) -> None:
     """Wait until this many more certificates are stored than now."""
     start = certificates(server)
-    wait_for(lambda: certificates(server) >= start + more, what=f"{more} more certificates", seconds=60, log=server.log)
+    wait_for(lambda: certificates(server) >= start + more, what=f"{more} more certificates", log=server.log)
 
 
 def certificates(server: Server) -> int:

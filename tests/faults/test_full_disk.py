@@ -40,7 +40,7 @@ async def test_full_disk_is_answered_with_503_and_heals(server: Server) -> None:
         held = []
         for name, order in zip(names, orders, strict=True):
             (await client.finalize(order, requests[name])).ok(200)
-            await client.wait_for(order.location, "valid", seconds=90)
+            await client.wait_for(order.location, "valid")
             held.append(name)
 
     assert Counter(answer.status for answer in refused) == {503: len(names)}, [a.body for a in refused][:2]

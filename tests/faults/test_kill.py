@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.load import load, wait_for_certificates
 from tests.support.oracle import check, settle
-from tests.support.processes import wait_for
+from tests.support.processes import children, wait_for
 from tests.support.server import Server
 
 
@@ -31,14 +31,15 @@ def test_kill_of_everything_under_load_loses_nothing(server: Server, tmp_path: P
 def test_kill_of_one_worker_is_made_good(server: Server, tmp_path: Path) -> None:
     """One process below the master dies: another takes its place, and its orders come to an end."""
     assert server.process is not None
-    workers = server.process.pids()[1:]
+    master = server.process
+    workers = children(master.pid)
     assert workers, "the server has no worker processes"
 
     with load(server, tmp_path) as clients:
         wait_for_certificates(server, more=25)
         os.kill(workers[0], signal.SIGKILL)
         wait_for(
-            lambda: server.process is not None and len(set(server.process.pids()[1:]) - {workers[0]}) >= len(workers),
+            lambda: len(set(children(master.pid)) - {workers[0]}) == len(workers),
             what="a worker in place of the killed one",
         )
         wait_for_certificates(server, more=25)

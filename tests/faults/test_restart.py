@@ -96,7 +96,7 @@ async def _attempt(client: AcmeClient, order: Answer, csr: bytes) -> None:
 
 async def _converge(client: AcmeClient, order: Answer, csr: bytes) -> x509.Certificate:
     """What a client does after a lost answer: look at the order, and finalize again if it is still ready."""
-    seen = await client.wait_for(order.location, "ready", "valid", seconds=90)
+    seen = await client.wait_for(order.location, "ready", "valid")
     if seen.json["status"] == "ready":
         (await client.finalize(order, csr)).ok(200)
         seen = await client.wait_for(order.location, "valid")

@@ -10,23 +10,35 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from tests.support.processes import Process, free_port, wait_for
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, Process, children, wait_for
+from tests.support.server import PATIENT
 
 COMMAND = (sys.executable, "-m", "acme_ra")
 
 
 class Running:
-    """A quickstart that serves, and the JSON that it printed first."""
+    """A quickstart that serves, and the JSON that it printed first. Nothing is left of it after a `with` block."""
 
     def __init__(self, root: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
         self.data = root / "data"
         argv: list[str | Path] = [*COMMAND, "quickstart", "--data", self.data, "--output", "json", *arguments]
-        self.process = Process(argv, name="server", logs=root / "logs", env=env)
-        self.told: dict[str, Any] = wait_for(self._first_line, what="the first line", seconds=60, log=self.process.log)
+        self.process = Process(argv, name="server", logs=root / "logs", env={**PATIENT, **(env or {})})
+        try:
+            self.told: dict[str, Any] = wait_for(self._first_line, what="the first line", log=self.process.log)
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
 
     def _first_line(self) -> dict[str, Any] | None:
         assert self.process.running(), self.process.log()
@@ -36,7 +48,7 @@ class Running:
     def get(self, url: str) -> bytes:
         """A new connection each time, so that the kernel chooses among the workers."""
         trust = ssl.create_default_context(cafile=self.told["ca_bundle"])
-        with urllib.request.urlopen(url, context=trust, timeout=10) as response:
+        with urllib.request.urlopen(url, context=trust, timeout=60) as response:
             return bytes(response.read())
 
     def events(self) -> list[dict[str, Any]]:
@@ -49,11 +61,14 @@ class Running:
         return found
 
     def workers(self) -> list[int]:
-        return [
-            pid
-            for pid in self.process.pids()[1:]
-            if b"quickstart" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]  # fmt: skip
+        """Processes below the master that run its own program.
+
+        A linter that a lone server starts looks so too, for the moment between fork and exec: see `lone`.
+        """
+        return [pid for pid in children(self.process.pid) if b"quickstart" in _command_line(pid)]
+
+    def lone(self) -> bool:
+        return not self.workers()
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +81,8 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         env={"ACME_RA_METRICS__LISTEN": f"127.0.0.1:{metrics}"},
     )  # fmt: skip
     running.told["metrics"] = f"http://127.0.0.1:{metrics}/metrics"
-    try:
+    with running:
         yield running
-    finally:
         running.process.stop()
 
 
@@ -189,39 +203,40 @@ def test_a_second_server_on_the_same_port_is_refused_by_name(several: Running, t
 
 def test_one_process_serves_stops_cleanly_and_is_found_again(tmp_path: Path) -> None:
     """--workers 1 forks nothing; SIGINT ends with 0; the second start prints the same object."""
-    first = Running(tmp_path, "--listen", "127.0.0.1:0", "--workers", "1")
-    assert first.workers() == []
-    assert json.loads(first.get(first.told["directory"]))["newOrder"]
-    os.kill(first.process.pid, signal.SIGINT)
-    assert first.process.wait(20) == 0
-    assert "Traceback" not in first.process.err.read_text()
-    first.process.out.unlink()
+    with Running(tmp_path, "--listen", "127.0.0.1:0", "--workers", "1") as first:
+        wait_for(first.lone, what="a process without workers")
+        assert json.loads(first.get(first.told["directory"]))["newOrder"]
+        os.kill(first.process.pid, signal.SIGINT)
+        assert first.process.wait() == 0
+        assert "Traceback" not in first.process.err.read_text()
+        first.process.out.unlink()
 
-    second = Running(tmp_path, "--listen", "127.0.0.1:0")
-    second.process.stop()
+    with Running(tmp_path, "--listen", "127.0.0.1:0") as second:
+        second.process.stop()
 
     assert second.told == first.told
 
 
 def test_workers_do_not_outlive_a_killed_master(tmp_path: Path) -> None:
     """kill -9 of the master alone: its workers see it and end, so that the port is free for the next start."""
-    running = Running(tmp_path, "--listen", "127.0.0.1:0", "--workers", "2")
-    workers = running.workers()
-    host, port = _address(running)
+    with Running(tmp_path, "--listen", "127.0.0.1:0", "--workers", "2") as running:
+        workers = running.workers()
+        assert len(workers) == 2
+        host, port = _address(running)
 
-    os.kill(running.process.pid, signal.SIGKILL)
-    running.process.wait(10)
+        os.kill(running.process.pid, signal.SIGKILL)
+        running.process.wait()
 
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), what="the workers' end", seconds=10)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), what="the workers' end")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
 
 
 def test_serve_refuses_to_start_without_a_migrated_database_or_with_a_readable_key(tmp_path: Path) -> None:
     """Each refusal names the file and the command that mends it."""
-    running = Running(tmp_path, "--listen", "127.0.0.1:0", "--workers", "1")
-    running.process.stop()
+    with Running(tmp_path, "--listen", "127.0.0.1:0", "--workers", "1") as running:
+        running.process.stop()
     config = running.told["config"]
     database, key = running.data / "acme-ra.sqlite", running.data / "secrets" / "master.key"
     (running.data / "policies" / "bad.yaml").write_text("kind: ClusterIssuancePolicy\nmetadata: {name: x}\nspek: {}\n")
@@ -240,7 +255,14 @@ def test_serve_refuses_to_start_without_a_migrated_database_or_with_a_readable_k
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it ended meanwhile
 
 
 def _address(running: Running) -> tuple[str, int]:
@@ -262,7 +284,7 @@ def _told_by_all(running: Running, event: str, *, since: int) -> bool:
 
 
 def _requests(running: Running) -> float:
-    with urllib.request.urlopen(running.told["metrics"], timeout=10) as response:
+    with urllib.request.urlopen(running.told["metrics"], timeout=60) as response:
         lines = response.read().decode().splitlines()
     return sum(
         float(line.rpartition(" ")[2])
@@ -275,7 +297,7 @@ def _handshake(
     context: ssl.SSLContext, host: str, port: int, session: ssl.SSLSession | None
 ) -> tuple[ssl.SSLSession | None, bool]:
     with (
-        socket.create_connection((host, port), timeout=10) as raw,
+        socket.create_connection((host, port), timeout=60) as raw,
         context.wrap_socket(raw, server_hostname=host, session=session) as connection,
     ):
         return connection.session, bool(connection.session_reused)

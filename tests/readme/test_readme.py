@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, free_port, wait_for
+from tests.support.ports import free_port
+from tests.support.processes import Process, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"^```sh *(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -43,7 +44,7 @@ class Clone:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 
@@ -54,11 +55,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     (command,) = [commands.strip() for kind, commands in blocks() if kind == "server"]
     assert command == "make run"
     folder, port = _copy(tmp_path_factory.mktemp("readme")), free_port()
-    server = _make_run(folder, f"127.0.0.1:{port}", name="make")
-    try:
-        wait_for(lambda: _is_ready(server), what="the server's last words", seconds=300, log=server.log)
+    with _make_run(folder, f"127.0.0.1:{port}", name="make") as server:
+        wait_for(lambda: _is_ready(server), what="the server's last words", seconds=900, log=server.log)
         yield Clone(folder, port, _environment(), server)
-    finally:
         server.stop()
 
 
@@ -98,13 +97,11 @@ def test_a_second_make_run_installs_nothing_and_finds_everything_again(clone: Cl
     """The same directory URL and the same credential, within seconds, after Ctrl-C stopped the first one cleanly."""
     assert clone.server.running()
     os.killpg(clone.server.pid, signal.SIGINT)
-    clone.server.wait(20)
+    clone.server.wait()
     assert "Stopping" in clone.server.err.read_text("utf-8")
 
-    again = _make_run(clone.folder, "127.0.0.1:0", name="again")
-    try:
-        wait_for(lambda: _is_ready(again), what="the second start", seconds=30, log=again.log)
-    finally:
+    with _make_run(clone.folder, "127.0.0.1:0", name="again") as again:
+        wait_for(lambda: _is_ready(again), what="the second start", log=again.log)
         again.stop()
 
     said = again.out.read_text("utf-8")

@@ -22,6 +22,8 @@ from josepy.b64 import b64decode, b64encode
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
+from tests.support.processes import PATIENCE
+
 JOSE = {"Content-Type": "application/jose+json"}
 
 
@@ -104,7 +106,7 @@ class AcmeClient:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._tls, limit=200)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60))
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=PATIENCE))
         self.urls = (await self.request("GET", self.directory_url)).ok().json
         return self
 
@@ -176,7 +178,7 @@ class AcmeClient:
     def key_authorization(self, token: str) -> str:
         return f"{token}.{self.signer.thumbprint}"
 
-    async def wait_for(self, url: str, *statuses: str, seconds: float = 30.0) -> Answer:
+    async def wait_for(self, url: str, *statuses: str, seconds: float = PATIENCE) -> Answer:
         """Poll a resource until its status is one of these. Refused when it does not come."""
         deadline = time.monotonic() + seconds
         while True:

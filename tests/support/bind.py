@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.processes import Process, wait_for
+from tests.support.processes import PATIENCE, Process, wait_for
 from tests.support.software import program
 
 KEY_NAME = "acme-tests"
@@ -62,7 +62,11 @@ class Bind:
         # -g keeps it in the foreground, with its log on stderr.
         argv: list[str | Path] = [program("named"), "-g", "-n", "1", "-U", "1", "-c", configuration]
         self.process = Process(argv, name="named", logs=self.directory)
-        wait_for(self._answers, what="named's first answer")
+        try:
+            wait_for(self._answers, what="named's first answer")
+        except BaseException:
+            self.process.kill()
+            raise
 
     def _answers(self) -> bool:
         assert self.process.running(), f"named ended at once\n{self.process.log()}"
@@ -86,7 +90,7 @@ class Bind:
             input=script,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, f"nsupdate: {done.stdout}{done.stderr}\n{self.process.log()}"
@@ -102,7 +106,6 @@ class Bind:
 def named(root: Path, port: int) -> Iterator[Bind]:
     """A name server for a block."""
     bind = Bind(root, port)
-    try:
+    with bind.process:
         yield bind
-    finally:
         bind.process.stop()

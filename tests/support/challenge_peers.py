@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import hashlib
 import ipaddress
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -39,8 +38,8 @@ def target(value: str = NAME, *, networks: Sequence[Any] = LOOPBACK) -> Validati
 
 
 def settings(resolver: str = "127.0.0.1:9", **values: Any) -> ValidationSettings:
-    """Quick settings; port 9 of loopback stands for a resolver that is not asked."""
-    return ValidationSettings(**{"resolvers": [resolver], "timeout": 2000, "dns_timeout": 600, **values})
+    """Port 9 of loopback stands for a resolver that is not asked. Nothing ends by itself unless a test says when."""
+    return ValidationSettings(**{"resolvers": [resolver], "timeout": 120_000, "dns_timeout": 60_000, **values})
 
 
 class Listener:
@@ -175,8 +174,3 @@ async def tls_peer(
     async with http_peer(http_response("nothing"), tls=context) as listener:
         listener.server_names = names
         yield listener
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

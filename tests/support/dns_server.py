@@ -1,7 +1,6 @@
 """A small DNS server on loopback (UDP and TCP on one port) that says what a test tells it to."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +10,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+from tests.support.ports import free_port
 
 
 class FakeDNS:
@@ -110,17 +111,9 @@ async def fake_dns() -> AsyncIterator[FakeDNS]:
     """A running server, on a port that is free for UDP and TCP."""
     loop = asyncio.get_running_loop()
     server = FakeDNS()
-    while True:
-        tcp = socket.create_server(("127.0.0.1", 0))
-        server.port = tcp.getsockname()[1]
-        try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _UDP(server), local_addr=("127.0.0.1", server.port)
-            )
-            break
-        except OSError:
-            tcp.close()
-    listener = await loop.create_server(lambda: _TCP(server), sock=tcp)
+    server.port = free_port(udp=True)
+    transport, _ = await loop.create_datagram_endpoint(lambda: _UDP(server), local_addr=("127.0.0.1", server.port))
+    listener = await loop.create_server(lambda: _TCP(server), "127.0.0.1", server.port)
     try:
         yield server
     finally:

@@ -14,7 +14,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.support.processes import wait_for
+from tests.support.processes import PATIENCE, wait_for
 from tests.support.server import Server
 
 Event = dict[str, Any]
@@ -51,7 +51,7 @@ class Snapshot:
 
 
 def _connect(server: Server) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{database(server)}?mode=ro", uri=True, timeout=10, isolation_level=None)
+    connection = sqlite3.connect(f"file:{database(server)}?mode=ro", uri=True, timeout=60, isolation_level=None)
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -71,7 +71,7 @@ def events(server: Server) -> list[Event]:
     return Snapshot(server).log
 
 
-def settle(server: Server, *, seconds: float = 60.0) -> None:
+def settle(server: Server, *, seconds: float = PATIENCE) -> None:
     """Wait until no order is being processed: after a crash the server takes them up again by itself."""
     wait_for(
         lambda: not rows(server, "SELECT id FROM orders WHERE status = 'processing'"),

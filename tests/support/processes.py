@@ -7,32 +7,20 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
-
-def free_port(*, udp: bool = False) -> int:
-    """A loopback port that nobody listens on; with `udp` it is free for both TCP and UDP."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            if not udp:
-                return port
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
-                try:
-                    datagram.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-                return port
+#: Seconds for what comes at once on an idle machine: a test waits for what happens, not for a clock, and only a broken
+#: program, never a busy machine, makes it wait this long.
+PATIENCE = 180.0
 
 
 def wait_for(
     probe: Callable[[], T | None],
     *,
     what: str,
-    seconds: float = 30.0,
+    seconds: float = PATIENCE,
     every: float = 0.05,
     log: Callable[[], str] | None = None,
 ) -> T:
@@ -55,24 +43,37 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def children(pid: int) -> list[int]:
+    """The processes that it started itself, as /proc tells now."""
+    return _by_parent().get(pid, [])
+
+
 def descendants(pid: int) -> list[int]:
     """The process and everything below it, parents first, as /proc tells now."""
-    children: dict[int, list[int]] = {}
+    below = _by_parent()
+    found = [pid]
+    for parent in found:
+        found.extend(below.get(parent, ()))
+    return found
+
+
+def _by_parent() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 after_name = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue  # it ended meanwhile
-            children.setdefault(int(after_name[1]), []).append(int(entry.name))
-    found = [pid]
-    for parent in found:
-        found.extend(children.get(parent, ()))
+            found.setdefault(int(after_name[1]), []).append(int(entry.name))
     return found
 
 
 class Process:
-    """One child process in a session of its own; its output goes to NAME.out and NAME.err in `logs`."""
+    """One child process in a session of its own; its output goes to NAME.out and NAME.err in `logs`.
+
+    At the end of a `with` block it is killed, with all that it started, if it still runs.
+    """
 
     def __init__(
         self, argv: Sequence[str | Path], *, name: str, logs: Path, env: Mapping[str, str] | None = None
@@ -92,6 +93,12 @@ class Process:
                 start_new_session=True,
             )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
     @property
     def pid(self) -> int:
         return self._child.pid
@@ -107,14 +114,14 @@ class Process:
         """The end of what it wrote, for the message of a failing test."""
         return "\n".join(f"--- {path.name}\n" + _tail(path, lines) for path in (self.out, self.err))
 
-    def wait(self, seconds: float) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """The exit code. AssertionError with the log when it does not end in time."""
         try:
             return self._child.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} was still running after {seconds:g} s\n{self.log()}") from None
 
-    def stop(self, *, seconds: float = 20.0) -> int:
+    def stop(self, *, seconds: float = PATIENCE) -> int:
         """SIGTERM, and wait for a clean end; kills and raises AssertionError when it does not come."""
         if self.running():
             self._child.send_signal(signal.SIGTERM)
@@ -130,7 +137,7 @@ class Process:
         # The session outlives its leader when the leader died first.
         for pid in _session(self.pid):
             _kill(pid)
-        self._child.wait(10)
+        self._child.wait(PATIENCE)
 
 
 def _kill(pid: int) -> None:

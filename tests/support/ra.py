@@ -287,7 +287,7 @@ async def make_ra(
     policy_file.write_text(policies)
     policy = PolicyEngine(load_policies(policy_file), approval_key=sealer.derive("approvals"))
     issuance, authority = make_issuance(path, clock, RecordingAuthority)
-    settings = OrderSettings(validation_backoff=10, inline_validation=2000, validation_attempts=3)
+    settings = OrderSettings(validation_backoff=10, inline_validation=60_000, validation_attempts=3)
     shared = DirectorySettings(authorities=["intermediate"], profiles={"default": "plain", "short": "short"})
     directories = {
         name: Directory(name, shared.model_copy(update=update), profiles=issuance.profile_facts)

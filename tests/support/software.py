@@ -57,7 +57,7 @@ def run(
     *,
     env: Mapping[str, str],
     cwd: Path | None = None,
-    seconds: float = 120.0,
+    seconds: float = 600.0,
 ) -> Ran:
     """Run a command to its end with exactly this environment."""
     words = [str(word) for word in argv]

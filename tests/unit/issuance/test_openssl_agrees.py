@@ -19,7 +19,7 @@ AT = ["-attime", str((NOW + HOUR) // SECOND)]
 
 
 def openssl(*arguments: str | Path) -> str:
-    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, timeout=180)
     return done.stdout + done.stderr
 
 

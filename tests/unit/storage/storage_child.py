@@ -19,7 +19,7 @@ from acme_ra.storage.store import open_store
 
 
 async def main(path: str, name: str, jobs: int) -> None:
-    store = await open_store(StorageSettings(path=Path(path), busy_timeout=20_000), clock=SystemClock())
+    store = await open_store(StorageSettings(path=Path(path), busy_timeout=120_000), clock=SystemClock())
 
     def work(tx: Transaction) -> tuple[int, int]:
         order_id = add_order(tx, f"{name}.example.test")

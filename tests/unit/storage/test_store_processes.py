@@ -5,7 +5,8 @@ import signal
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from storage_world import record, seqs
@@ -18,10 +19,18 @@ from acme_ra.storage.store import open_store
 CHILD = Path(__file__).with_name("storage_child.py")
 
 
-async def _start(settings: StorageSettings, name: str, jobs: int) -> Process:
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def _started(settings: StorageSettings, name: str, jobs: int) -> AsyncIterator[Process]:
+    """A child for a block; it is killed at the end if it still runs."""
+    child = await asyncio.create_subprocess_exec(
         sys.executable, str(CHILD), str(settings.path), name, str(jobs), stdout=PIPE
     )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
 
 
 def _told(output: bytes) -> set[tuple[int, int]]:
@@ -42,8 +51,9 @@ def _stored(settings: StorageSettings) -> list[tuple[int, int]]:
 
 async def test_two_processes_write_at_once(settings: StorageSettings) -> None:
     """Each gets its turns, every acknowledged transaction is there, and seq goes 1, 2, 3 without a gap."""
-    children = [await _start(settings, name, 800) for name in ("one", "two")]
-    told = [_told((await child.communicate())[0]) for child in children]
+    async with _started(settings, "one", 800) as one, _started(settings, "two", 800) as two:
+        children = (one, two)
+        told = [_told(output) for output, _ in await asyncio.gather(*(child.communicate() for child in children))]
 
     assert [child.returncode for child in children] == [0, 0]
     stored = _stored(settings)
@@ -63,12 +73,11 @@ async def test_a_killed_writer_loses_nothing_it_told_of(settings: StorageSetting
     """kill -9 in the middle of commits, three times on one file; afterwards it is whole and writable."""
     told: set[tuple[int, int]] = set()
     for round_ in range(3):
-        child = await _start(settings, f"round{round_}", 0)
-        assert child.stdout is not None
-        output = b"".join([await child.stdout.readline() for _ in range(150)])
-        child.send_signal(signal.SIGKILL)
-        output += await child.stdout.read()
-        await child.wait()
+        async with _started(settings, f"round{round_}", 0) as child:
+            assert child.stdout is not None
+            output = b"".join([await child.stdout.readline() for _ in range(150)])
+            child.send_signal(signal.SIGKILL)
+            output += await child.stdout.read()
         told |= _told(output)
 
     stored = _stored(settings)
