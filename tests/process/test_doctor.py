@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.dns_server import FakeDNS, fake_dns
-from tests.support.processes import free_port
+from tests.support.ports import free_port
 from tests.support.server import COMMAND, Ports, Server, served
 
 

@@ -9,6 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
+from tests.support.ports import free_port
+
+__all__ = [
+    "PATIENCE", "Process", "children", "descendants", "free_port", "listening", "wait_for",
+]  # fmt: skip
+
 T = TypeVar("T")
 
 #: Seconds for what comes at once on an idle machine: a test waits for what happens, not for a clock, and only a broken

@@ -17,7 +17,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.cluster.harness.api import ADMIN, APPLY, USERS, Api, ApiError, Object, User, documents, query
 from tests.peers.build import module_folder, peer
-from tests.support.processes import Process, free_port, listening, wait_for
+from tests.support.ports import free_port
+from tests.support.processes import Process, listening, wait_for
 
 # Requests of these users are written to the audit log of the API server, so that tests can count them.
 AUDIT_POLICY = """\
