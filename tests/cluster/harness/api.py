@@ -80,7 +80,7 @@ class Api:
         user: User = ADMIN,
         token: str | None = None,
         impersonate: str | None = None,
-        seconds: float = 30,
+        seconds: float = 120,
     ) -> Any:
         """The decoded answer, or its text when it is not JSON. ApiError on a refusal, OSError when nobody answers."""
         headers = {"Authorization": f"Bearer {token or user.token}", "Accept": "application/json"}

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from tests.cluster.harness.api import ADMIN, APPLY, USERS, Api, ApiError, Object, User, documents, query
 from tests.peers.build import module_folder, peer
 from tests.support.ports import free_port
-from tests.support.processes import Process, listening, wait_for
+from tests.support.processes import PATIENCE, Process, listening, wait_for
 
 # Requests of these users are written to the audit log of the API server, so that tests can count them.
 AUDIT_POLICY = """\
@@ -44,7 +44,11 @@ class Etcd:
         argv += [f"--listen-peer-urls={member}", f"--initial-advertise-peer-urls={member}"]
         argv += [f"--initial-cluster=one={member}"]
         self.process = Process(argv, name="etcd", logs=root / "logs")
-        wait_for(self._answers, what="etcd's first connection", seconds=60, log=self.process.log)
+        try:
+            wait_for(self._answers, what="etcd's first connection", log=self.process.log)
+        except BaseException:
+            self.process.kill()
+            raise
 
     def _answers(self) -> bool:
         assert self.process.running(), f"etcd ended at once\n{self.process.log()}"
@@ -84,20 +88,20 @@ class Cluster:
         argv += ["--disable-admission-plugins=ServiceAccount"]
         argv += [f"--audit-policy-file={at / 'audit-policy.yaml'}", f"--audit-log-path={self.audit_log}"]
         self._process = Process(argv, name=f"kube-apiserver-{self.name}", logs=self.root / "logs")
-        wait_for(self._ready, what=f"the API server of {self.name}", seconds=120, every=0.2, log=self.log)
+        wait_for(self._ready, what=f"the API server of {self.name}", every=0.2, log=self.log)
 
     def _ready(self) -> bool:
         assert self._process is not None
         assert self._process.running(), f"kube-apiserver ended at once\n{self.log()}"
         try:
-            return bool(self.api("GET", "/readyz", seconds=5) == "ok")
+            return bool(self.api("GET", "/readyz", seconds=60) == "ok")
         except (OSError, ApiError):
             return False
 
     def stop(self) -> None:
         """Gone at once, as when its machine fails: nobody is told, every connection breaks."""
-        assert self._process is not None
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def log(self) -> str:
         return "" if self._process is None else self._process.log(lines=20)
@@ -207,7 +211,7 @@ class Cluster:
         *,
         until: Callable[[Object], object],
         what: str = "",
-        seconds: float = 60,
+        seconds: float = PATIENCE,
     ) -> Object:
         """Poll an object until `until` says something true of it."""
         last: Object = {}

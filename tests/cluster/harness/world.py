@@ -18,7 +18,7 @@ from tests.cluster.harness.control_plane import Cluster
 from tests.cluster.harness.describe import condition, conditions, describe_all
 from tests.cluster.harness.http01 import Responder, running_responder
 from tests.support.bind import KEY_NAME, Bind, named
-from tests.support.processes import wait_for
+from tests.support.processes import PATIENCE, wait_for
 from tests.support.server import Ports, Server, served
 
 POLICIES = Path(__file__).with_name("policies.yaml")
@@ -98,7 +98,7 @@ class World:
         certificate = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": meta}
         return self.cluster.apply({**certificate, "spec": {**asked, **spec}})
 
-    def ready(self, namespace: str, name: str, *, seconds: float = 60) -> x509.Certificate:
+    def ready(self, namespace: str, name: str, *, seconds: float = PATIENCE) -> x509.Certificate:
         """The leaf, once the Certificate is ready: for its names, and chaining to the server's CA."""
 
         def look() -> Object | None:
@@ -125,7 +125,7 @@ class World:
         chain.write_bytes(base64.b64decode(data["tls.crt"]))
         return issued(self.server, chain, {*spec.get("dnsNames", ()), *spec.get("ipAddresses", ())})
 
-    def refused(self, namespace: str, name: str, *, seconds: float = 60) -> str:
+    def refused(self, namespace: str, name: str, *, seconds: float = PATIENCE) -> str:
         """What the Certificate's condition says, once its request has failed for good."""
 
         def look() -> str | None:
