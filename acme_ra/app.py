@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from acme_ra.acme.application import Edge, build_app
@@ -28,6 +28,9 @@ from acme_ra.issuance.lint import Linter
 from acme_ra.issuance.profiles import Profile
 from acme_ra.issuance.registry import open_authorities
 from acme_ra.issuance.service import CertificateAuthority
+from acme_ra.kubernetes.clusters import open_clusters
+from acme_ra.kubernetes.connection import open_connection
+from acme_ra.kubernetes.errors import ClusterMisconfigured
 from acme_ra.listener import TLSUnusable, server_context
 from acme_ra.policy.compiled import PolicySet
 from acme_ra.policy.documents import load_policies
@@ -211,11 +214,12 @@ class Checked:
 def preflight(configuration: Configuration) -> Checked:
     """Look at everything that can be wrong before anything is served.
 
-    Raises KeyFileUnusable, PolicyErrors, AuthorityMisconfigured, SchemaMismatch.
+    Raises KeyFileUnusable, PolicyErrors, AuthorityMisconfigured, ClusterMisconfigured, SchemaMismatch.
     """
     master_key = read_key_file(configuration.secrets.key_file)
     policies = read_policies(configuration)
     _issuance(configuration, Urls("https://preflight.invalid"))
+    open_clusters(configuration.clusters, os.environ)
     check_database(configuration)
     return Checked(master_key=master_key, policies=policies)
 
@@ -276,10 +280,12 @@ def _file_mistakes(configuration: Configuration, path: Path) -> list[Mistake]:
         ("server.tls", lambda: server_context(tls.certificate, tls.key)),
         ("authorities", lambda: _issuance(configuration, Urls("https://preflight.invalid"))),
     ]
+    for name, cluster in configuration.clusters.items():
+        checks.append((f"clusters.{name}", partial(open_connection, cluster, os.environ)))
     for key, check in checks:
         try:
             check()
-        except (KeyFileUnusable, TLSUnusable, AuthorityMisconfigured) as error:
+        except (KeyFileUnusable, TLSUnusable, AuthorityMisconfigured, ClusterMisconfigured) as error:
             what, _, fix = str(error).partition("; ")
             mistakes.append(Mistake(str(path), 0, key, what, fix or "correct the file"))
     return mistakes

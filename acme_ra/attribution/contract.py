@@ -18,6 +18,8 @@ class AttributionQuery(msgspec.Struct, frozen=True):
     order: Order | None  # None at newOrder and newAuthz
     order_url: str
     csr: bytes | None  # at finalize
+    account_url: str = ""
+    clusters: tuple[str, ...] = ()  # that the directory is bound to; empty: those of its credentials
 
 
 class AttributionSource(Protocol):

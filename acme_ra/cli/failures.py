@@ -10,6 +10,7 @@ def explain(error: Exception) -> tuple[str, int]:
     from acme_ra.core.problems import NotFound, Problem, ServiceUnavailable
     from acme_ra.core.sealing import SealBroken
     from acme_ra.issuance.issuer import AuthorityMisconfigured
+    from acme_ra.kubernetes.errors import ClusterMisconfigured
     from acme_ra.listener import ListenFailed, TLSUnusable
     from acme_ra.policy.errors import PolicyErrors
     from acme_ra.storage.contract import Conflict, StoreUnavailable
@@ -20,7 +21,14 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"the database cannot be used: {error.reason}; check its disk and try again", Exit.UNAVAILABLE
     codes: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
         (
-            (ConfigurationInvalid, KeyFileUnusable, TLSUnusable, PolicyErrors, AuthorityMisconfigured),
+            (
+                ConfigurationInvalid,
+                KeyFileUnusable,
+                TLSUnusable,
+                PolicyErrors,
+                AuthorityMisconfigured,
+                ClusterMisconfigured,
+            ),
             Exit.CONFIGURATION,
         ),
         ((NotFound,), Exit.NOT_FOUND),

@@ -30,6 +30,9 @@ def _check_directories(configuration: Configuration, document: Document) -> Iter
         for profile in directory.profiles:
             if profile not in configuration.profiles:
                 yield _unknown(document, (*here, "profiles", profile), "profile", profile, configuration.profiles)
+        for index, cluster in enumerate(directory.clusters):
+            if cluster not in configuration.clusters:
+                yield _unknown(document, (*here, "clusters", index), "cluster", cluster, configuration.clusters)
         if directory.caa != "off" and not directory.caa_identities:
             what = f"is {directory.caa}, but no CAA record could name this server"
             yield document.mistake((*here, "caa"), what, f"set directories.{name}.caa_identities to its domain names")
@@ -37,7 +40,7 @@ def _check_directories(configuration: Configuration, document: Document) -> Iter
 
 def _unknown(document: Document, where: Location, noun: str, name: str, known: Iterable[str]) -> Mistake:
     guess = closest(name, known)
-    fix = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}"
+    fix = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known) or 'none'}"
     return document.mistake(where, f"there is no {noun} called {name!r}", fix)
 
 
@@ -73,6 +76,11 @@ def _check_files(configuration: Configuration, document: Document) -> Iterator[M
         files.append(((*here, "key"), authority.key))
         files.append(((*here, "chain"), authority.chain))
         files.append(((*here, "passphrase_file"), authority.passphrase_file))
+    for name, cluster in configuration.clusters.items():
+        here = ("clusters", name)
+        files.append(((*here, "kubeconfig"), cluster.kubeconfig))
+        files.append(((*here, "ca_bundle"), cluster.ca_bundle))
+        files.append(((*here, "token_file"), cluster.token_file))
     for where, path in files:
         if path is not None and not path.exists():
             yield document.mistake(where, f"there is no file {path}", _how_to_make(where))

@@ -11,6 +11,7 @@ from acme_ra.core.clock import SECOND
 from acme_ra.core.endpoint import Endpoint, EndpointText, parse_endpoint
 from acme_ra.core.settings import Duration, Settings
 from acme_ra.issuance.settings import AuthoritySettings, ProfileSettings
+from acme_ra.kubernetes.settings import ClusterSettings
 from acme_ra.registration.settings import DirectorySettings, OrderSettings
 from acme_ra.storage.settings import StorageSettings
 from acme_ra.telemetry import LoggingSettings, MetricsSettings
@@ -26,7 +27,7 @@ def _origin(text: str) -> str:
 
 Origin = Annotated[str, AfterValidator(_origin)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-"""What directories, authorities and profiles are called: it appears in URLs."""
+"""What directories, authorities, profiles and clusters are called: it appears in URLs."""
 
 
 class TLSSettings(Settings):
@@ -75,3 +76,6 @@ class Configuration(Settings):
     profiles: dict[Name, ProfileSettings] = Field(min_length=1, description="NAME: {validity: 90d, …}")
     directories: dict[Name, DirectorySettings] = Field(min_length=1, description="NAME: {authorities: […], …}")
     orders: OrderSettings = OrderSettings()
+    clusters: dict[Name, ClusterSettings] = Field(
+        default={}, description="Kubernetes clusters, NAME: {kubeconfig: …} or {in_cluster: true}"
+    )

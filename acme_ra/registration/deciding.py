@@ -39,6 +39,8 @@ class Decider:
             order=order,
             order_url=url,
             csr=csr,
+            account_url=self._urls.account(requester.directory.name, requester.account.resource_id),
+            clusters=tuple(requester.directory.settings.clusters),
         )
         return await self._attribution.attribute(query)
 

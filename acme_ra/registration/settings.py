@@ -20,6 +20,9 @@ class DirectorySettings(Settings):
     policies: list[str] = Field(default=["*"], description="names of grants that apply, as globs; guards always hold")
     challenges: list[ChallengeType] = Field(default=["http-01", "dns-01", "tls-alpn-01"], min_length=1)
     external_account_required: bool = True
+    clusters: list[str] = Field(
+        default=[], description="the only clusters whose orders are served here; empty: those of the credentials"
+    )
     terms_of_service: str | None = None
     website: str | None = None
     caa: Literal["off", "on", "required"] = "off"

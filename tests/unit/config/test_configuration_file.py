@@ -94,6 +94,15 @@ def test_all_mistakes_are_told_at_once_with_line_key_and_fix(folder: Path) -> No
         ("allowed_networks: []", "allowed_networks: [10.0.0.0/33]", "is not a network"),
         ("metrics: {}", "metrics: {listen: '127.0.0.1:14000'}", "is the server's own endpoint"),
         ("profiles:\n  default:", "profiles:\n  De_fault:", "De_fault"),
+        (
+            "clusters: {}",
+            "clusters: {prod: {}}",
+            "clusters.prod: does not say how the cluster is reached; add",
+        ),
+        ("clusters: {}", "clusters: {prod: {kubeconfg: a}}", "did you mean 'kubeconfig'?"),
+        ("clusters: {}", "clusters: {prod: {kubeconfig: a, in_cluster: true}}", "keep one of them"),
+        ("clusters: {}", "clusters: {prod: {kubeconfig: none}}", "clusters.prod.kubeconfig: there is no file"),
+        ("    # clusters: [prod]", "    clusters: [prod]", "there is no cluster called 'prod'; there are: none"),
     ],
 )
 def test_contradictions_are_told(folder: Path, old: str, new: str, expected: str) -> None:
@@ -151,6 +160,8 @@ def test_environment_variables_override_and_are_named_in_mistakes(folder: Path) 
             "ACME_RA_PROFILES__SHORT_LIVED__VALIDITY": "2d",
             "ACME_RA_AUTHORITIES__INTERMEDIATE__PASSPHRASE_FILE": "secrets/master.key",
             "ACME_RA_SERVICE_HOST": "10.0.0.1",
+            "ACME_RA_CLUSTERS__PROD__IN_CLUSTER": "true",
+            "ACME_RA_CLUSTERS__PROD__EVENTS": "true",
             "ACME_RA_CONFIG": "elsewhere",
         },
     )
@@ -158,6 +169,7 @@ def test_environment_variables_override_and_are_named_in_mistakes(folder: Path) 
     assert configuration.validation.resolvers == ["127.0.0.1:53", "127.0.0.2:53"]
     assert [str(network) for network in configuration.validation.allowed_networks] == ["127.0.0.0/8"]
     assert configuration.validation.http_port == 8080
+    assert configuration.clusters["prod"].events
     assert configuration.directories["default"].external_account_required is False
     assert configuration.profiles["short-lived"].validity == 2 * 86_400_000
     assert configuration.authorities["intermediate"].passphrase_file == folder / "secrets/master.key"
