@@ -33,7 +33,7 @@ class ApprovedCertificate(msgspec.Struct, frozen=True):
     serial: str
     not_before: Instant
     not_after: Instant
-    backdated: bool = True  # the profile's backdating applies: nobody asked for this very start
+    backdated: bool = True  # the profile's backdating applies
 
 
 class Approval:

@@ -41,6 +41,7 @@ class IssuanceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     profile: str = ""  # what the client asked for, or ""
     not_before: Instant | None = None
     not_after: Instant | None = None
+    replaces: str = ""  # the certificate that this one replaces (RFC 9773 §5), known at finalize only
     key: KeyAlgorithm | None = None
     key_fingerprint: str = ""
     csr_digest: str = ""

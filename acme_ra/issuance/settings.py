@@ -67,7 +67,10 @@ class ProfileSettings(Settings):
         default=90 * DAY, ge=5 * MINUTE, le=3650 * DAY, description="unless the order or policy asks for less"
     )
     backdate: Duration = Field(
-        default=60 * SECOND, ge=0, le=DAY, description="notBefore lies this far back, for clocks that are slow"
+        default=60 * SECOND,
+        ge=0,
+        le=DAY,
+        description="notBefore lies this far back, for slow clocks; a replacement's does not",
     )
     usages: list[Usage] = Field(default=["server auth"], min_length=1, max_length=2)
     keys: list[Annotated[KeyAlgorithm, AfterValidator(_leaf_key)]] = Field(

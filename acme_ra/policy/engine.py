@@ -97,7 +97,9 @@ class PolicyEngine:
                 serial=serial,
                 not_before=terms.not_before,
                 not_after=terms.not_after,
-                backdated=request.not_before is None,
+                # A replacement that seems older than its predecessor's renewal window is renewed over and over by
+                # cert-manager 1.21, which takes the old window for the new certificate's.
+                backdated=request.not_before is None and not request.replaces,
             )
         )
 

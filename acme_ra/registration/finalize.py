@@ -85,6 +85,7 @@ class Finalizer:
             profile=order.profile,
             not_before=order.not_before,
             not_after=order.not_after,
+            replaces=order.replaces,
             key=verified.key.algorithm,
             key_fingerprint=verified.key.fingerprint,
             csr_digest=verified.digest,

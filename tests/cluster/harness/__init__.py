@@ -16,7 +16,7 @@ aggregated roles (`edit`, `view`) do not take up rules. Identities: the static u
 (bound ones, of the API server itself), and `impersonate=` for admin.
 """
 
-from tests.cluster.harness.api import ADMIN, RA, ApiError, User
+from tests.cluster.harness.api import ADMIN, MERGE, RA, ApiError, Object, User
 from tests.cluster.harness.cert_manager import CertManager, running_cert_manager
 from tests.cluster.harness.control_plane import Cluster, Etcd, running_cluster, running_etcd
 from tests.cluster.harness.describe import condition, describe
@@ -24,11 +24,13 @@ from tests.cluster.harness.http01 import Responder, running_responder
 
 __all__ = [
     "ADMIN",
+    "MERGE",
     "RA",
     "ApiError",
     "CertManager",
     "Cluster",
     "Etcd",
+    "Object",
     "Responder",
     "User",
     "condition",

@@ -131,3 +131,16 @@ def test_every_changed_byte_of_a_sealed_approval_is_noticed() -> None:
 def test_a_short_key_is_no_key() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         PolicyEngine(engine().policies, approval_key=b"short")
+
+
+@pytest.mark.parametrize(
+    ("fields", "backdated"),
+    [({}, True), ({"not_before": NOW}, False), ({"replaces": "aki.serial"}, False)],
+)
+def test_only_a_start_that_nobody_depends_on_is_backdated(fields: dict[str, object], backdated: bool) -> None:
+    """Not one that was asked for, nor a replacement's, which must not seem older than the window that led to it."""
+    policies = engine(grant())
+
+    approval = policies.approve(decided(policies, **fields), order_id=7, key=KEY, serial="1f")  # type: ignore[arg-type]
+
+    assert approval.certificate.backdated is backdated
