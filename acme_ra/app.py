@@ -37,6 +37,7 @@ from acme_ra.policy.documents import load_policies
 from acme_ra.policy.engine import PolicyEngine
 from acme_ra.policy.errors import PolicyErrors, PolicyMistake
 from acme_ra.registration.accounts import Accounts
+from acme_ra.registration.approvals import Approvals, ApprovalSeal
 from acme_ra.registration.authority import RegistrationAuthority
 from acme_ra.registration.authorizations import Authorizations
 from acme_ra.registration.certificates import Certificates
@@ -144,7 +145,11 @@ class _Builder:
     @cached_property
     def decider(self) -> Decider:
         attribution = Attribution(all_sources())
-        return Decider(attribution=attribution, policy=self.policy, urls=self.urls, clock=self.clock)
+        timeout = self.configuration.orders.approval_timeout
+        approvals = Approvals(store=self.store, clock=self.clock, seal=approval_seal(self.sealer), timeout=timeout)
+        return Decider(
+            attribution=attribution, policy=self.policy, approvals=approvals, urls=self.urls, clock=self.clock
+        )
 
     @cached_property
     def validations(self) -> Validations:
@@ -230,18 +235,27 @@ def read_policies(configuration: Configuration) -> PolicySet:
     policies = load_policies(path)
     mistakes = []
     for policy in policies.policies:
+        group = "" if policy.approval is None else policy.approval.group
         for key, name, known in (
             ("authority", policy.authority, configuration.authorities),
             ("profile", policy.profile, configuration.profiles),
+            ("require.approval", group, configuration.approvers),
         ):
             if name and name not in known:
                 guess = closest(name, known)
-                fix = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}"
-                message = f"there is no {key} called {name!r}"
+                what = "group" if key == "require.approval" else key
+                there = f"there are: {', '.join(known)}" if known else "the setting approvers names none"
+                fix = f"did you mean {guess!r}?" if guess else there
+                message = f"there is no {what} called {name!r}"
                 mistakes.append(PolicyMistake(str(path), 0, f"{policy.name}.spec.{key}", message, fix))
     if mistakes:
         raise PolicyErrors(mistakes)
     return policies
+
+
+def approval_seal(sealer: Sealer) -> ApprovalSeal:
+    """What seals the approvals of people: the same in every worker and in the operators' commands."""
+    return ApprovalSeal(sealer.derive("order-approval"))
 
 
 def check_database(configuration: Configuration) -> None:

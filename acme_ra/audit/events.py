@@ -139,6 +139,47 @@ class OrderExpired(Event, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: Instant
 
 
+class ApprovalRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The order's authorizations are valid, and it waits for somebody of the group."""
+
+    kind = "approval.requested"
+    policy: str
+    group: str
+    identifiers: tuple[Identifier, ...]
+    expires_at: Instant
+
+
+class ApprovalGranted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """`login` is the operating system's, where `by` was given by hand."""
+
+    kind = "approval.granted"
+    outcome = "allowed"
+    policy: str
+    group: str
+    by: str
+    login: str = ""
+    reason: str
+
+
+class ApprovalRejected(Event, frozen=True, kw_only=True, omit_defaults=True):
+    kind = "approval.rejected"
+    outcome = "refused"
+    policy: str
+    group: str
+    by: str
+    login: str = ""
+    reason: str
+
+
+class ApprovalExpired(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Nobody decided in time."""
+
+    kind = "approval.expired"
+    outcome = "failed"
+    policy: str
+    group: str
+
+
 class AuthorizationCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Made by newAuthz; those of an order are part of its creation."""
 

@@ -8,6 +8,7 @@ from acme_ra.config.document import Document, Location
 from acme_ra.config.errors import Mistake
 from acme_ra.config.schema import closest
 from acme_ra.config.settings import Configuration
+from acme_ra.core.duration import format_duration
 from acme_ra.core.endpoint import parse_endpoint
 
 
@@ -17,6 +18,7 @@ def cross_check(configuration: Configuration, document: Document) -> list[Mistak
         *_check_directories(configuration, document),
         *_check_listeners(configuration, document),
         *_check_files(configuration, document),
+        *_check_approvers(configuration, document),
     ]
 
 
@@ -87,6 +89,16 @@ def _check_files(configuration: Configuration, document: Document) -> Iterator[M
     if not configuration.storage.path.parent.is_dir():
         what = f"its folder {configuration.storage.path.parent} does not exist"
         yield document.mistake(("storage", "path"), what, "make the folder, then run `acme-ra db upgrade`")
+
+
+def _check_approvers(configuration: Configuration, document: Document) -> Iterator[Mistake]:
+    """An order must live as long as it may wait, or people would be asked about what ends before they answer."""
+    orders = configuration.orders
+    shortest = min(orders.order_lifetime, orders.authorization_lifetime)
+    if configuration.approvers and orders.approval_timeout > shortest:
+        what = f"is {format_duration(orders.approval_timeout)}, but an order lives for {format_duration(shortest)}"
+        fix = "shorten it, or lengthen orders.order_lifetime and orders.authorization_lifetime"
+        yield document.mistake(("orders", "approval_timeout"), what, fix)
 
 
 def _how_to_make(where: Location) -> str:

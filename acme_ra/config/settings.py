@@ -30,6 +30,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0
 """What directories, authorities, profiles and clusters are called: it appears in URLs."""
 
 
+Person = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f]+$")]
+"""A login, or what people are called with `--as`."""
+
+
 class TLSSettings(Settings):
     """The server's own certificate (PEM, leaf first) and key; read again on SIGHUP."""
 
@@ -78,4 +82,7 @@ class Configuration(Settings):
     orders: OrderSettings = OrderSettings()
     clusters: dict[Name, ClusterSettings] = Field(
         default={}, description="Kubernetes clusters, NAME: {kubeconfig: …} or {in_cluster: true}"
+    )
+    approvers: dict[Name, Annotated[list[Person], Field(min_length=1)]] = Field(
+        default={}, description="GROUP: [names]: who may approve orders where a policy has require.approval: GROUP"
     )

@@ -48,7 +48,14 @@ class Refusal(msgspec.Struct, frozen=True):
         return _KINDS.get(self.token, RejectedIdentifier)(self.detail, subproblems=self.subproblems)
 
 
-class Terms(msgspec.Struct, frozen=True):
+class NeededApproval(msgspec.Struct, frozen=True):
+    """A policy that asks for the approval of a group of people."""
+
+    policy: str
+    group: str
+
+
+class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the passing grant settles for an allowed request."""
 
     grant: str
@@ -57,6 +64,7 @@ class Terms(msgspec.Struct, frozen=True):
     profile: str
     not_before: Instant
     not_after: Instant
+    approvals: tuple[NeededApproval, ...] = ()  # that are still missing: the order waits for all of them
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from acme_ra.core.clock import Instant
 from acme_ra.core.identifiers import Identifier
 from acme_ra.core.problems import NotFound
 from acme_ra.core.request import Workload
-from acme_ra.core.status import AccountStatus, AuthorizationStatus, ChallengeStatus, OrderStatus
+from acme_ra.core.status import AccountStatus, ApprovalStatus, AuthorizationStatus, ChallengeStatus, OrderStatus
 
 _RESOURCE_ID = re.compile(r"([1-9][0-9]{0,17})\.([A-Za-z0-9_-]{16})\Z")
 
@@ -169,6 +169,22 @@ class Order(msgspec.Struct, frozen=True):
     @property
     def resource_id(self) -> str:
         return f"{self.id}.{self.secret}"
+
+
+class OrderApproval(msgspec.Struct, frozen=True):
+    """One approval of people that an order needs: each policy that asks names one group."""
+
+    order_id: int
+    policy: str
+    group: str
+    status: ApprovalStatus
+    asked_at: Instant | None = None
+    expires_at: Instant | None = None
+    decided_at: Instant | None = None
+    decided_by: str = ""
+    reason: str = ""
+    told_at: Instant | None = None  # when the client was first told that it was refused
+    seal: bytes | None = None  # of a granted one: what makes it count
 
 
 class Certificate(msgspec.Struct, frozen=True):

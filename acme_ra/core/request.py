@@ -29,6 +29,15 @@ class Workload(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence: dict[str, str] = {}
 
 
+class GivenApproval(msgspec.Struct, frozen=True):
+    """A person's approval of this very request, whose seal was verified: for which policy, by whom, and when."""
+
+    policy: str
+    group: str
+    by: str
+    at: Instant
+
+
 class IssuanceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """One request as policy sees it. `key` and `proofs` are known at finalize only."""
 
@@ -47,6 +56,7 @@ class IssuanceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     csr_digest: str = ""
     proofs: dict[str, str] = {}  # identifier value → challenge type that proved it, or "none"
     routes: dict[str, str] | None = None  # identifier value → what carries it, as "Ingress web"; None: not looked up
+    approved: tuple[GivenApproval, ...] = ()  # verified, of this order
 
 
 class ProfileFacts(msgspec.Struct, frozen=True):

@@ -33,6 +33,17 @@ class ChallengeStatus(StrEnum):
     INVALID = "invalid"
 
 
+class ApprovalStatus(StrEnum):
+    """Of one approval that an order needs from people."""
+
+    PLANNED = "planned"  # the order's authorizations are not valid yet
+    WAITING = "waiting"
+    GRANTED = "granted"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    ENDED = "ended"  # the order ended before anybody decided
+
+
 ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.READY, OrderStatus.INVALID}),
     OrderStatus.READY: frozenset({OrderStatus.PROCESSING, OrderStatus.INVALID}),

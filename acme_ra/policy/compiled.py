@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from acme_ra.core.decision import NeededApproval
 from acme_ra.core.encoding import canonical_json
 from acme_ra.core.request import Stage
 from acme_ra.policy.cel import ExpressionInvalid, compile_expression
 from acme_ra.policy.patterns import NamePattern, NamePatterns
 from acme_ra.policy.rules.addresses import AllowedAddresses, DeniedAddresses
+from acme_ra.policy.rules.approval import ApprovedByGroup
 from acme_ra.policy.rules.authority import OfferedAuthority
 from acme_ra.policy.rules.challenges import GrantChallenges, GuardChallenges
 from acme_ra.policy.rules.contract import Rule
@@ -42,6 +44,7 @@ class Policy(NamedTuple):
     profiles: tuple[str, ...] | None
     authority: str
     routed: bool
+    approval: NeededApproval | None
     document: PolicyDocument
 
     @property
@@ -65,17 +68,24 @@ class ExpressionMistake(Exception):
 class PolicySet:
     """All policies of a server, in the order in which they are tried. An empty set denies everything."""
 
-    __slots__ = ("digest", "needs_routes", "policies")
+    __slots__ = ("digest", "needs_approvals", "needs_routes", "policies")
 
     def __init__(self, policies: Iterable[Policy] = ()) -> None:
-        """Grants that need no proof go before those that do, then by name, so that one choice is always the same."""
-        self.policies = tuple(sorted(policies, key=lambda one: (one.effect, not one.waives_proof, one.name)))
+        """What asks least of the requester goes first, then by name, so that one choice is always the same."""
+        self.policies = tuple(sorted(policies, key=_demands))
         self.digest = _digest(self.policies)
         #: Whether any policy asks what carries a name, so that it must be looked up beforehand.
         self.needs_routes = any(one.routed for one in self.policies)
+        #: Whether any policy asks for the approval of a person.
+        self.needs_approvals = any(one.approval is not None for one in self.policies)
 
     def __len__(self) -> int:
         return len(self.policies)
+
+
+def _demands(policy: Policy) -> tuple[str, bool, bool, str]:
+    """Waiting for a person is more than a proof, and a proof is more than nothing."""
+    return policy.effect, policy.approval is not None, not policy.waives_proof, policy.name
 
 
 def compile_policy(document: PolicyDocument) -> Policy:
@@ -92,6 +102,10 @@ def compile_policy(document: PolicyDocument) -> Policy:
         profiles = (profile,)
     conditions = _conditions(spec)
     rules = _grant_rules(spec, accepted, profiles, waives=waives) if grant else _guard_rules(spec, accepted)
+    approval = None
+    if require is not None and require.approval is not None:
+        approval = NeededApproval(document.full_name, require.approval)
+        rules.append(ApprovedByGroup(approval))
     rules += conditions
     early = tuple(rule for rule in rules if not rule.late)
     return Policy(
@@ -110,6 +124,7 @@ def compile_policy(document: PolicyDocument) -> Policy:
         profiles=profiles,
         authority=authority,
         routed=require is not None and require.routed is True,
+        approval=approval,
         document=document,
     )
 

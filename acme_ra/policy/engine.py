@@ -78,6 +78,8 @@ class PolicyEngine:
         terms, request = decided.terms, decided.request
         if decided.outcome != Outcome.ALLOWED or terms is None or decided.refusal is not None:
             raise NotApproved("the decision is not an allowance")
+        if terms.approvals:
+            raise NotApproved("the decision still waits for the approval of a person")
         if request.stage != Stage.FINALIZE:
             raise NotApproved(f"the decision was made at {request.stage.value}; only one at finalize counts")
         _check_key(request, key)

@@ -3,10 +3,11 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from acme_ra.core.decision import Finding, Outcome, PolicyOutcome, Refusal, Terms
+from acme_ra.core.decision import Finding, NeededApproval, Outcome, PolicyOutcome, Refusal, Terms
 from acme_ra.core.request import Facts, IssuanceRequest, Stage
 from acme_ra.policy.compiled import Policy, PolicySet
 from acme_ra.policy.explain import explain_refused, explain_unselected
+from acme_ra.policy.rules.approval import is_given
 from acme_ra.policy.rules.challenges import common
 from acme_ra.policy.rules.contract import Proposal
 from acme_ra.policy.rules.duration import settle
@@ -158,7 +159,18 @@ def _propose(grant: Policy | None, guards: list[Policy], request: IssuanceReques
             limit = guard.maximum
     base, not_before, not_after = settle(request, facts.now, limit)
     authority = authority or (facts.authorities[0] if facts.authorities else "")
-    return Proposal(name, profile, authority, proof_needed, challenges, base, not_before, not_after)
+    approvals = _missing_approvals(grant, holding, request)
+    return Proposal(name, profile, authority, proof_needed, challenges, base, not_before, not_after, approvals)
+
+
+def _missing_approvals(
+    grant: Policy | None, holding: list[Policy], request: IssuanceRequest
+) -> tuple[NeededApproval, ...]:
+    """Of the grant and of every guard that holds: none of them can waive another's."""
+    needed = [one.approval for one in holding if one.approval is not None]
+    if grant is not None and grant.approval is not None:
+        needed.insert(0, grant.approval)
+    return tuple(one for one in needed if not is_given(one, request)) if needed else ()
 
 
 def _terms(proposal: Proposal) -> Terms:
@@ -169,6 +181,7 @@ def _terms(proposal: Proposal) -> Terms:
         profile=proposal.profile,
         not_before=proposal.not_before,
         not_after=proposal.not_after,
+        approvals=proposal.approvals,
     )
 
 

@@ -117,6 +117,7 @@ Keys = list[Annotated[str, _one_of(tuple(sorted(LEAF_ALGORITHMS)))]]
 Maximum = Annotated[int, BeforeValidator(_check_duration)]
 Challenges = Annotated[Any, BeforeValidator(_check_challenges)]
 Unsupported = Annotated[Any, BeforeValidator(_not_supported)]
+Group = Annotated[str, _matching(_DNS_LABEL, "a group of approvers", "name one of the setting approvers")]
 PolicyName = Annotated[str, _matching(_POLICY_NAME, "a policy's name", "use lower-case letters, digits, '-' and '.'")]
 Namespace = Annotated[str, _matching(_DNS_LABEL, "a namespace", "name one namespace: lower-case letters, digits, '-'")]
 
@@ -173,7 +174,7 @@ class Require(Document):
     challenges: Challenges = None
     rules: Annotated[list[Expression], Field(max_length=20)] | None = None
     routed: Annotated[bool | None, AfterValidator(_only_true)] = None
-    approval: Unsupported = None
+    approval: Group | None = None
 
 
 class GuardSpec(Document):

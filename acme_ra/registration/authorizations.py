@@ -11,6 +11,7 @@ from acme_ra.core.problems import Malformed, NotFound, Problem, ServiceUnavailab
 from acme_ra.core.request import IssuanceRequest, Stage
 from acme_ra.core.status import AuthorizationStatus, ChallengeStatus, OrderStatus
 from acme_ra.registration.accounts import Requester
+from acme_ra.registration.approvals import make_ready, plan_approvals
 from acme_ra.registration.deciding import Decider, namespace_of, refusal_event, refusal_problem, refuse, scope_of
 from acme_ra.registration.loading import load_authorization, stored
 from acme_ra.registration.planning import Plan, Planner
@@ -214,15 +215,18 @@ class Authorizations:
             grant=decision.terms.grant,
             workload=workload,
         )
-        record = event.record(now, requester.subject(order_id=order.id, namespace=namespace_of(workload)))
+        subject = requester.subject(order_id=order.id, namespace=namespace_of(workload))
+        record = event.record(now, subject)
+        needed, timeout = decision.terms.approvals, self._decider.approvals.timeout
 
         def settle(tx: Transaction) -> None:
             tx.set_workload(order.id, msgspec.json.encode(workload))
             for one in changed:
                 tx.replace_authorization(msgspec.structs.replace(one, scope=scope))
-            if all(one.status == AuthorizationStatus.VALID for one in changed):
-                tx.move_order(order.id, expected=OrderStatus.PENDING, to=OrderStatus.READY)
+            plan_approvals(tx, order.id, needed)
             tx.append_event(record)
+            if all(one.status == AuthorizationStatus.VALID for one in changed):
+                make_ready(tx, order, subject, now, timeout=timeout)
 
         try:
             await self._store.transact(settle)

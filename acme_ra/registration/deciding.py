@@ -10,20 +10,24 @@ from acme_ra.audit import events
 from acme_ra.core.clock import Clock, Instant
 from acme_ra.core.decision import Decision, Outcome, Refusal
 from acme_ra.core.events import EventRecord
-from acme_ra.core.objects import Order
+from acme_ra.core.objects import Credential, Order
 from acme_ra.core.problems import Problem
-from acme_ra.core.request import IssuanceRequest, Workload
+from acme_ra.core.request import GivenApproval, IssuanceRequest, Workload
 from acme_ra.core.urls import Urls
 from acme_ra.policy.engine import PolicyEngine
 from acme_ra.registration.accounts import Requester
+from acme_ra.registration.approvals import Approvals, requesters
 
 
 class Decider:
     """Joins attribution and policy for the steps of an order."""
 
-    def __init__(self, *, attribution: Attribution, policy: PolicyEngine, urls: Urls, clock: Clock) -> None:
+    def __init__(
+        self, *, attribution: Attribution, policy: PolicyEngine, approvals: Approvals, urls: Urls, clock: Clock
+    ) -> None:
         self._attribution = attribution
         self.policy = policy
+        self.approvals = approvals
         self._urls = urls
         self._clock = clock
 
@@ -43,6 +47,13 @@ class Decider:
             clusters=tuple(requester.directory.settings.clusters),
         )
         return await self._attribution.attribute(query)
+
+    async def approved(self, requester: Requester, order: Order, workload: Workload) -> tuple[GivenApproval, ...]:
+        """What people approved of this order, for this workload; looked up only where a policy asks for it."""
+        if not self.policy.policies.needs_approvals:
+            return ()
+        known = requesters(workload, requester.account, requester.credential)
+        return await self.approvals.given(order, identity=identity_of(requester, workload), requesters=known)
 
     async def decide(
         self, requester: Requester, request: IssuanceRequest, candidates: tuple[Workload, ...]
@@ -67,10 +78,14 @@ class Decider:
 
 def identity_of(requester: Requester, workload: Workload | None) -> str:
     """What a proof is bound to besides its policy: account, credential generation, cluster and namespace."""
-    credential = requester.credential
+    return identity(requester.account.id, requester.credential, workload)
+
+
+def identity(account_id: int, credential: Credential | None, workload: Workload | None) -> str:
+    """The same of an account that is not asking."""
     bound = "" if credential is None else f"{credential.kid}/{credential.generation}"
     whose = ("", "", "") if workload is None else (workload.source, workload.cluster, workload.namespace)
-    text = "\x00".join((str(requester.account.id), bound, *whose))
+    text = "\x00".join((str(account_id), bound, *whose))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -61,7 +61,7 @@ class Finalizer:
         if order.status in (OrderStatus.PROCESSING, OrderStatus.VALID):
             return _repeated(order, parse_csr(csr))
         if order.status != OrderStatus.READY:
-            raise _not_ready(order)
+            raise _not_ready(order, await self._awaited(order))
         try:
             # 2. CSR → facts.
             verified = await self._check_csr(requester, order, csr)
@@ -69,6 +69,7 @@ class Finalizer:
             workload = await self._attribute(requester, order, csr)
             proofs = await self._gather_proofs(requester, order, workload)
             await self._check_caa(requester, order, proofs)
+            approved = await self._decider.approved(requester, order, workload)
         except ServiceUnavailable:
             raise
         except Problem as problem:
@@ -90,6 +91,7 @@ class Finalizer:
             key_fingerprint=verified.key.fingerprint,
             csr_digest=verified.digest,
             proofs=proofs,
+            approved=approved,
         )
         decision = await self._decider.decide(requester, request, (workload,))
         if decision.outcome == Outcome.REFUSED:
@@ -104,6 +106,10 @@ class Finalizer:
             return _repeated(await load_order(self._store, requester, unverified_id), verified)
         # 6 to 9 are the same for a first try and for a resumed one.
         return await self._signing.complete(order, approval)
+
+    async def _awaited(self, order: Order) -> str:
+        """Which people a pending order waits for, if its client was too impatient."""
+        return await self._decider.approvals.awaited(order) if order.status == OrderStatus.PENDING else ""
 
     async def _check_csr(self, requester: Requester, order: Order, csr: bytes) -> VerifiedCSR:
         """Signature, grammar and key; names and nothing else equal to the order; not the account's own key."""
@@ -264,9 +270,9 @@ def _repeated(order: Order, verified: VerifiedCSR) -> Order:
     raise _not_ready(order)
 
 
-def _not_ready(order: Order) -> OrderNotReady:
+def _not_ready(order: Order, awaited: str = "") -> OrderNotReady:
     told = {
-        OrderStatus.PENDING: "the order is pending; fulfil its authorizations first",
+        OrderStatus.PENDING: f"the order is pending; {awaited or 'fulfil its authorizations first'}",
         OrderStatus.PROCESSING: "the order is processing with another CSR",
         OrderStatus.VALID: "the order has its certificate; place a new order for another CSR",
         OrderStatus.INVALID: "the order is invalid; place a new one",

@@ -20,6 +20,7 @@ from acme_ra.core.problems import (
 from acme_ra.core.request import IssuanceRequest, Stage
 from acme_ra.core.status import OrderStatus
 from acme_ra.registration.accounts import Requester
+from acme_ra.registration.approvals import make_ready, plan_approvals
 from acme_ra.registration.deciding import Decider, namespace_of, refusal_event, refusal_problem, refuse, scope_of
 from acme_ra.registration.loading import as_of, load_order
 from acme_ra.registration.planning import Plan, Planner
@@ -93,8 +94,11 @@ class Orders:
         return await self._insert(requester, draft, decision, plans, replaced)
 
     async def fetch(self, requester: Requester, unverified_id: str) -> Order:
-        """The account's order as it stands. Raises NotFound."""
-        return as_of(await load_order(self._store, requester, unverified_id), self._clock.now())
+        """The account's order as it stands. Raises NotFound, and the refusal of one that nobody approved."""
+        order = await load_order(self._store, requester, unverified_id)
+        if order.status in (OrderStatus.PENDING, OrderStatus.INVALID):
+            order = await self._decider.approvals.settle(order)
+        return as_of(order, self._clock.now())
 
     def _draft(
         self,
@@ -150,13 +154,16 @@ class Orders:
         )
         names = tuple(identifier.value for identifier in draft.identifiers)
         encoded = None if workload is None else msgspec.json.encode(workload)
+        needed = () if decision is None or decision.terms is None else decision.terms.approvals
+        born = OrderStatus.PENDING if needed else draft.status
+        timeout = self._decider.approvals.timeout
 
         def insert(tx: Transaction) -> Order:
             order_id = tx.insert_order(
                 secret=draft.secret,
                 directory=draft.directory,
                 account_id=draft.account_id,
-                status=draft.status,
+                status=born,
                 identifiers=draft.identifiers,
                 not_before=draft.not_before,
                 not_after=draft.not_after,
@@ -169,12 +176,17 @@ class Orders:
             authorizations = tuple(
                 plan.insert(tx, account_id=draft.account_id, order_id=order_id, scope=scope, now=now) for plan in plans
             )
-            tx.set_authorizations(order_id, authorizations, draft.status)
+            tx.set_authorizations(order_id, authorizations, born)
             if replaced is not None:
                 tx.mark_replaced(replaced.id, order_id)
             subject = requester.subject(order_id=order_id, namespace=namespace_of(workload), names=names)
             tx.append_event(event.record(now, subject))
-            return msgspec.structs.replace(draft, id=order_id, authorizations=authorizations)
+            order = msgspec.structs.replace(draft, id=order_id, status=born, authorizations=authorizations)
+            if needed:
+                plan_approvals(tx, order_id, needed)
+                if draft.status == OrderStatus.READY:
+                    make_ready(tx, order, subject, now, timeout=timeout)
+            return order
 
         try:
             return await self._store.transact(insert)

@@ -50,4 +50,7 @@ class OrderSettings(Settings):
     finalize_timeout: Duration = Field(
         default=30 * SECOND, description="after which an unfinished signature is taken up again"
     )
+    approval_timeout: Duration = Field(
+        default=1 * DAY, description="how long an order waits for the approval that a policy asks for"
+    )
     renewal_check_interval: Duration = Field(default=6 * HOUR, description="Retry-After of renewal information")

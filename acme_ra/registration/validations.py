@@ -12,6 +12,7 @@ from acme_ra.core.clock import MINUTE, SECOND, Clock, Instant
 from acme_ra.core.objects import Account, Authorization, Challenge, Order, StoredError
 from acme_ra.core.problems import Problem
 from acme_ra.core.status import AuthorizationStatus, ChallengeStatus, OrderStatus
+from acme_ra.registration.approvals import make_ready
 from acme_ra.registration.directories import Directory
 from acme_ra.registration.loading import authorization_as_of, stored
 from acme_ra.registration.settings import OrderSettings
@@ -117,8 +118,8 @@ class Validations:
         self, authorization_id: int, challenge_type: str, error: StoredError | None, now: Instant
     ) -> Authorization:
         if error is None:
-            lifetime = self._settings.authorization_lifetime
-            return await self._store.transact(lambda tx: _succeed(tx, authorization_id, challenge_type, now, lifetime))
+            settings = self._settings
+            return await self._store.transact(lambda tx: _succeed(tx, authorization_id, challenge_type, now, settings))
 
         def fail(tx: Transaction) -> Authorization:
             authorization = _load(tx, authorization_id, now)
@@ -171,7 +172,9 @@ def _mark_processing(tx: Transaction, authorization_id: int, challenge_type: str
     return _write(tx, _with_challenge(authorization, processing, due_at=now + TAKE_OVER))
 
 
-def _succeed(tx: Transaction, authorization_id: int, challenge_type: str, now: Instant, lifetime: int) -> Authorization:
+def _succeed(
+    tx: Transaction, authorization_id: int, challenge_type: str, now: Instant, settings: OrderSettings
+) -> Authorization:
     authorization = _load(tx, authorization_id, now)
     if authorization.status != AuthorizationStatus.PENDING:
         return authorization
@@ -185,7 +188,7 @@ def _succeed(tx: Transaction, authorization_id: int, challenge_type: str, now: I
             authorization,
             proved,
             status=AuthorizationStatus.VALID,
-            expires_at=now + lifetime,
+            expires_at=now + settings.authorization_lifetime,
             due_at=None,
         ),
     )
@@ -196,9 +199,10 @@ def _succeed(tx: Transaction, authorization_id: int, challenge_type: str, now: I
         attempts=proved.attempts,
     )
     order = _order_of(tx, changed)
-    tx.append_event(event.record(now, _subject(changed, order)))
-    if order is not None and order.status == OrderStatus.PENDING:
-        _make_order_ready(tx, changed, order)
+    subject = _subject(changed, order)
+    tx.append_event(event.record(now, subject))
+    if order is not None and order.status == OrderStatus.PENDING and _all_valid(tx, changed, order):
+        make_ready(tx, order, subject, now, timeout=settings.approval_timeout)
     return changed
 
 
@@ -249,13 +253,13 @@ def _order_of(tx: Transaction, authorization: Authorization) -> Order | None:
     return None if authorization.order_id is None else tx.order(authorization.order_id)
 
 
-def _make_order_ready(tx: Transaction, changed: Authorization, order: Order) -> None:
+def _all_valid(tx: Transaction, changed: Authorization, order: Order) -> bool:
     for resource_id in order.authorizations:
         row = int(resource_id.partition(".")[0])
         other = changed if row == changed.id else tx.authorization(row)
         if other is None or other.status != AuthorizationStatus.VALID:
-            return
-    tx.move_order(order.id, expected=OrderStatus.PENDING, to=OrderStatus.READY)
+            return False
+    return True
 
 
 def _subject(authorization: Authorization, order: Order | None) -> Subject:

@@ -11,6 +11,7 @@ from acme_ra.core.problems import Problem
 from acme_ra.core.status import AuthorizationStatus, ChallengeStatus
 from acme_ra.policy.engine import PolicyEngine
 from acme_ra.policy.errors import ForgedApproval
+from acme_ra.registration.approvals import expire_overdue
 from acme_ra.registration.directories import Directory
 from acme_ra.registration.loading import authorization_as_of
 from acme_ra.registration.settings import OrderSettings
@@ -76,6 +77,7 @@ class Worker:
         horizon = TAKE_OVER + self._settings.validation_backoff_limit if starting else 0
         for authorization in await self._store.due_authorizations(now + horizon, BATCH):
             await self._resume_validation(authorization)
+        await expire_overdue(self._store, now, BATCH)
         for _ in range(MOST_STEPS):
             if not await self._store.housekeep(self._clock.now()):
                 break

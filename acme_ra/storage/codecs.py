@@ -20,10 +20,11 @@ from acme_ra.core.objects import (
     Challenge,
     Credential,
     Order,
+    OrderApproval,
     StoredError,
 )
 from acme_ra.core.request import Workload
-from acme_ra.core.status import AccountStatus, AuthorizationStatus, OrderStatus
+from acme_ra.core.status import AccountStatus, ApprovalStatus, AuthorizationStatus, OrderStatus
 
 Row = Sequence[Any]
 S = TypeVar("S", bound=StrEnum)
@@ -138,6 +139,10 @@ def authorization(row: Row) -> Authorization:
         row[14],
         row[15],
     )
+
+
+def approval(row: Row) -> OrderApproval:
+    return OrderApproval(row[0], row[1], row[2], ApprovalStatus(row[3]), *row[4:])
 
 
 def certificate(row: Row) -> Certificate:

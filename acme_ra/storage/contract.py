@@ -19,6 +19,7 @@ from acme_ra.core.objects import (
     Certificate,
     Credential,
     Order,
+    OrderApproval,
     StoredError,
 )
 from acme_ra.core.problems import ServiceUnavailable
@@ -83,6 +84,12 @@ class Reader(Protocol):
 
     async def orders_of(self, account_id: int, *, after: int, limit: int) -> Page:
         """Orders of an account that are not invalid, ascending (RFC 8555 §7.1.2.1)."""
+
+    async def approvals(self, order_id: int) -> tuple[OrderApproval, ...]:
+        """The approvals of people that an order needs, by policy; none for most orders."""
+
+    async def overdue_approvals(self, now: Instant, limit: int) -> tuple[OrderApproval, ...]:
+        """Those that nobody decided in time, the oldest first."""
 
     async def authorization(self, row: int) -> Authorization | None: ...
     async def authorizations(self, rows: tuple[int, ...]) -> tuple[Authorization, ...]: ...
@@ -181,7 +188,24 @@ class Transaction(Protocol):
     def move_order(
         self, order_id: int, *, expected: OrderStatus, to: OrderStatus, error: StoredError | None = None
     ) -> None:
-        """Compare-and-set on the status; only moves of core/status.ORDER_MOVES."""
+        """Compare-and-set on the status; only moves of core/status.ORDER_MOVES.
+
+        Conflict also for an order that would become ready without an approval that it needs. One that becomes invalid
+        waits for nobody any more.
+        """
+
+    def insert_approval(self, order_id: int, *, policy: str, group: str) -> None:
+        """The order will need this one; nobody is asked yet."""
+
+    def await_approvals(self, order_id: int, *, now: Instant, expires_at: Instant) -> None:
+        """What was planned waits from now on."""
+
+    def approvals(self, order_id: int) -> tuple[OrderApproval, ...]: ...
+    def decide_approval(self, decided: OrderApproval) -> None:
+        """Write status, decision and seal. Conflict unless it is waiting."""
+
+    def tell_approvals(self, order_id: int, *, now: Instant) -> None:
+        """Remember when the client was first told of a refusal."""
 
     def claim_order(
         self, order_id: int, *, csr_digest: str, key_fingerprint: str, approval: bytes, now: Instant

@@ -12,17 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from acme_ra.core.clock import Instant
 from acme_ra.core.identifiers import Identifier
-from acme_ra.core.objects import Account, Certificate, Credential, Order
+from acme_ra.core.objects import Account, Certificate, Credential, Order, OrderApproval
 from acme_ra.core.request import Workload
 from acme_ra.core.status import OrderStatus
 from acme_ra.storage import codecs
 from acme_ra.storage.settings import StorageSettings
-from acme_ra.storage.tables import accounts, certificates, credentials, name_refs, orders
+from acme_ra.storage.tables import accounts, approvals, certificates, credentials, name_refs, orders
 
 _ACCOUNT = [accounts.c[name] for name in Account.__struct_fields__]
 _PAGE = 1000
 _CREDENTIAL = [credentials.c[name] for name in Credential.__struct_fields__]
 _ORDER = [orders.c[name] for name in Order.__struct_fields__]
+_APPROVAL = [approvals.c["approvers" if name == "group" else name] for name in OrderApproval.__struct_fields__]
 _CERTIFICATE = [certificates.c[name] for name in Certificate.__struct_fields__]
 
 #: Ids start at 1, so this is before the first row.
@@ -78,6 +79,20 @@ class Reports:
     async def order(self, row: int) -> Order | None:
         found = await self.orders(row - 1, 1)
         return found[0] if found and found[0].id == row else None
+
+    async def waiting_orders(
+        self, after: int = START, limit: int = 100
+    ) -> list[tuple[Order, tuple[OrderApproval, ...]]]:
+        """Orders that wait for the approval of people, each with all that it needs."""
+        found = []
+        for (row,) in await self._rows(waiting_page(after, limit)):
+            order = await self.order(row)
+            if order is not None:
+                found.append((order, await self.approvals(row)))
+        return found
+
+    async def approvals(self, order_id: int) -> tuple[OrderApproval, ...]:
+        return tuple(codecs.approval(row) for row in await self._rows(approvals_of(order_id)))
 
     async def certificates(
         self,
@@ -147,6 +162,16 @@ def orders_pages(after: int, limit: int, status: OrderStatus | None, account_id:
     if account_id is None:
         return [page]
     return [page.where(orders.c.account_id == account_id, orders.c.phase == phase) for phase in _phases(status)]
+
+
+def waiting_page(after: int, limit: int) -> Select[Any]:
+    """Row ids. The condition is literal, so that SQLite knows that the partial index serves."""
+    row = approvals.c.order_id
+    return select(row).where(row > after, text("status = 'waiting'")).group_by(row).order_by(row).limit(limit)
+
+
+def approvals_of(order_id: int) -> Select[Any]:
+    return select(*_APPROVAL).where(approvals.c.order_id == order_id).order_by(approvals.c.policy)
 
 
 def _phases(status: OrderStatus | None) -> tuple[int, ...]:

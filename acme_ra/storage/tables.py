@@ -96,6 +96,27 @@ orders = Table(
     sqlite_strict=True,
 )
 
+# Whose approval an order needs: one row for each policy that asks. `seal` is a MAC that only the server can make.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("order_id", Integer, primary_key=True, autoincrement=False),
+    Column("policy", Text, primary_key=True, nullable=False),
+    _text("approvers"),  # the group
+    _text("status"),
+    _integer("asked_at", nullable=True),  # when the order began to wait; before that its challenges are done
+    _integer("expires_at", nullable=True),
+    _integer("decided_at", nullable=True),
+    _text("decided_by"),
+    _text("reason"),
+    _integer("told_at", nullable=True),  # when the client was first told that it was refused
+    _blob("seal", nullable=True),
+    Index("approvals_waiting", "order_id", sqlite_where=text("status = 'waiting'")),
+    Index("approvals_due", "expires_at", sqlite_where=text("status = 'waiting'")),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 authorizations = Table(
     "authorizations",
     metadata,

@@ -33,6 +33,8 @@ from acme_ra.issuance.service import CertificateAuthority
 from acme_ra.policy.documents import load_policies
 from acme_ra.policy.engine import PolicyEngine
 from acme_ra.registration.accounts import Accounts, Requester
+from acme_ra.registration.approvals import Approvals, ApprovalSeal
+from acme_ra.registration.approving import Approvers
 from acme_ra.registration.authorizations import Authorizations
 from acme_ra.registration.certificates import Certificates
 from acme_ra.registration.deciding import Decider
@@ -78,6 +80,10 @@ spec:
   authority: intermediate
   profile: default
 """
+
+
+#: Who may approve, in tests.
+APPROVERS = {"security": ["anna", "ben"], "shop-leads": ["cara", "anna"]}
 
 
 class FakeClock:
@@ -184,6 +190,7 @@ class RA:
     revocation: Revocation
     renewal_info: RenewalInfo
     worker: Worker
+    approvers: Approvers
     sealer: Sealer
     policy_file: Path
     urls: Urls
@@ -299,7 +306,9 @@ async def make_ra(
     validation = ScriptedValidation()
     urls = Urls("https://ra.test")
     sources = {"credential": CredentialSource()} if source is None else {"fake": source}
-    decider = Decider(attribution=Attribution(sources), policy=policy, urls=urls, clock=clock)
+    seal = ApprovalSeal(sealer.derive("order-approval"))
+    approvals = Approvals(store=store, clock=clock, seal=seal, timeout=settings.approval_timeout)
+    decider = Decider(attribution=Attribution(sources), policy=policy, approvals=approvals, urls=urls, clock=clock)
     planner = Planner(store=store, clock=clock, validation=validation, settings=settings)  # type: ignore[arg-type]
     validations = Validations(store=store, clock=clock, validation=validation, settings=settings)  # type: ignore[arg-type]
     signing = Signing(store=store, clock=clock, issuance=issuance)
@@ -337,6 +346,7 @@ async def make_ra(
             directories=directories,
             settings=settings,
         ),
+        approvers=Approvers(store=store, clock=clock, seal=seal, groups=APPROVERS),
         sealer=sealer,
         policy_file=policy_file,
         urls=urls,

@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 
 from acme_ra.core.clock import Instant
-from acme_ra.core.decision import Finding
+from acme_ra.core.decision import Finding, NeededApproval
 from acme_ra.core.request import Facts, IssuanceRequest
 
 
@@ -20,6 +20,7 @@ class Proposal(msgspec.Struct, frozen=True):
     base: Instant  # from which maximum durations count
     not_before: Instant
     not_after: Instant
+    approvals: tuple[NeededApproval, ...] = ()  # that are needed and not given yet
 
 
 class Rule(Protocol):

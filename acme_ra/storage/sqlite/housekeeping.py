@@ -41,6 +41,8 @@ def _sweep_order(transaction: SQLiteTransaction, order: Order, now: Instant) -> 
         transaction.execute(sql.DELETE_AUTHORIZATION_OF_ORDER, (int(resource_id.partition(".")[0]), order.id))
     if transaction.execute(sql.DELETE_ORDER, (order.id,)).rowcount != 1:
         transaction.execute(sql.POSTPONE_ORDER, (now + HOUR, order.id))
+        return
+    transaction.execute(sql.DELETE_APPROVALS, (order.id,))
 
 
 def _expired(order: Order, now: Instant) -> EventRecord:

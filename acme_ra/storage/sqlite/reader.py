@@ -9,7 +9,7 @@ import sqlite3
 from typing import Any
 
 from acme_ra.core.clock import Instant
-from acme_ra.core.objects import Account, Authorization, Certificate, Credential, Order
+from acme_ra.core.objects import Account, Authorization, Certificate, Credential, Order, OrderApproval
 from acme_ra.storage import codecs
 from acme_ra.storage.contract import Page, ResourceRow, StoreUnavailable
 from acme_ra.storage.settings import StorageSettings
@@ -73,6 +73,12 @@ class SQLiteReader:
         unfinished, valid = (self._all(sql.ORDERS_OF, (account_id, phase, after, limit + 1)) for phase in (0, 1))
         rows = tuple(ResourceRow(*row) for row in heapq.merge(unfinished, valid))
         return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+    async def approvals(self, order_id: int) -> tuple[OrderApproval, ...]:
+        return tuple(map(codecs.approval, self._all(sql.APPROVALS, (order_id,))))
+
+    async def overdue_approvals(self, now: Instant, limit: int) -> tuple[OrderApproval, ...]:
+        return tuple(map(codecs.approval, self._all(sql.OVERDUE_APPROVALS, (now, limit))))
 
     async def authorization(self, row: int) -> Authorization | None:
         found = self._one(sql.AUTHORIZATION, (row,))

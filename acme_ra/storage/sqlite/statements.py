@@ -23,6 +23,9 @@ AUTHORIZATION_COLUMNS: Final = (
     "id, secret, account_id, order_id, identifier_type, identifier, wildcard, subdomains, scope, status, token, "
     "challenges, created_at, expires_at, due_at, version"
 )
+APPROVAL_COLUMNS: Final = (
+    "order_id, policy, approvers, status, asked_at, expires_at, decided_at, decided_by, reason, told_at, seal"
+)
 CERTIFICATE_COLUMNS: Final = (
     "id, secret, order_id, account_id, authority, serial, ari_id, key_fingerprint, leaf, chain_id, not_before, "
     "not_after, created_at, revoked_at, revocation_reason, replaced_by"
@@ -88,7 +91,11 @@ SET_AUTHORIZATIONS: Final = (
     "WHERE id = ? AND authorizations = '[]' AND status IN ('pending', 'ready')"
 )
 SET_WORKLOAD: Final = "UPDATE orders SET workload = ? WHERE id = ? AND (workload IS NULL OR workload = ?)"
-ORDER_READY: Final = "UPDATE orders SET status = 'ready' WHERE id = ? AND status = ?"
+# Whatever happens above this layer, an order that still waits for somebody's approval does not become ready.
+ORDER_READY: Final = (
+    "UPDATE orders SET status = 'ready' WHERE id = ? AND status = ? "
+    "AND NOT EXISTS (SELECT 1 FROM approvals WHERE order_id = orders.id AND approvals.status <> 'granted')"
+)
 # An order that was claimed may have a certificate, so it stays for good; others are removed some time after expiry.
 ORDER_INVALID: Final = (
     "UPDATE orders SET status = 'invalid', phase = 2, error = ?, approval = NULL, claimed_at = NULL, "
@@ -103,6 +110,27 @@ COMPLETE_ORDER: Final = (
     "WHERE id = ? AND status = 'processing' "
     "AND EXISTS (SELECT 1 FROM certificates c WHERE c.id = ? AND c.order_id = orders.id)"
 )
+
+# Approvals by people.
+APPROVALS: Final = f"SELECT {APPROVAL_COLUMNS} FROM approvals WHERE order_id = ? ORDER BY policy"
+OVERDUE_APPROVALS: Final = (
+    f"SELECT {APPROVAL_COLUMNS} FROM approvals INDEXED BY approvals_due "
+    "WHERE status = 'waiting' AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+)
+INSERT_APPROVAL: Final = (
+    "INSERT INTO approvals (order_id, policy, approvers, status, decided_by, reason) "
+    "VALUES (?, ?, ?, 'planned', '', '')"
+)
+AWAIT_APPROVALS: Final = (
+    "UPDATE approvals SET status = 'waiting', asked_at = ?, expires_at = ? WHERE order_id = ? AND status = 'planned'"
+)
+DECIDE_APPROVAL: Final = (
+    "UPDATE approvals SET status = ?, decided_at = ?, decided_by = ?, reason = ?, seal = ? "
+    "WHERE order_id = ? AND policy = ? AND status = 'waiting'"
+)
+END_APPROVALS: Final = "UPDATE approvals SET status = 'ended' WHERE order_id = ? AND status IN ('planned', 'waiting')"
+TELL_APPROVALS: Final = "UPDATE approvals SET told_at = ? WHERE order_id = ? AND told_at IS NULL"
+DELETE_APPROVALS: Final = "DELETE FROM approvals WHERE order_id = ?"
 
 # Authorizations.
 AUTHORIZATION: Final = f"SELECT {AUTHORIZATION_COLUMNS} FROM authorizations WHERE id = ?"

@@ -10,7 +10,7 @@ from typing import Any
 from acme_ra.core.clock import Instant
 from acme_ra.core.events import EventRecord
 from acme_ra.core.identifiers import Identifier
-from acme_ra.core.objects import Account, Authorization, Order, StoredError
+from acme_ra.core.objects import Account, Authorization, Order, OrderApproval, StoredError
 from acme_ra.core.status import ORDER_MOVES, AccountStatus, AuthorizationStatus, OrderStatus
 from acme_ra.storage import codecs
 from acme_ra.storage.contract import Conflict
@@ -169,10 +169,11 @@ class SQLiteTransaction:
         if to not in ORDER_MOVES[expected] or to in (OrderStatus.PROCESSING, OrderStatus.VALID):
             raise Conflict(f"an order does not move from {expected.value} to {to.value} like this")
         if to == OrderStatus.READY:
-            self._change(sql.ORDER_READY, (order_id, expected.value), wrong)
+            self._change(sql.ORDER_READY, (order_id, expected.value), f"{wrong}, or waits for an approval")
         else:
             told = None if error is None else codecs.to_json(error)
             self._change(sql.ORDER_INVALID, (told, self._keep_invalid, order_id, expected.value), wrong)
+            self._execute(sql.END_APPROVALS, (order_id,))
 
     def claim_order(
         self, order_id: int, *, csr_digest: str, key_fingerprint: str, approval: bytes, now: Instant
@@ -188,6 +189,36 @@ class SQLiteTransaction:
         self._change(
             sql.COMPLETE_ORDER, (certificate, order_id, row), "the order is not processing, or has no such certificate"
         )
+
+    # Approvals by people.
+
+    def insert_approval(self, order_id: int, *, policy: str, group: str) -> None:
+        try:
+            self._execute(sql.INSERT_APPROVAL, (order_id, policy, group))
+        except sqlite3.IntegrityError as error:
+            raise Conflict("the policy has asked for an approval of this order already") from error
+
+    def await_approvals(self, order_id: int, *, now: Instant, expires_at: Instant) -> None:
+        if self._execute(sql.AWAIT_APPROVALS, (now, expires_at, order_id)).rowcount < 1:
+            raise Conflict("the order needs no approval, or waits for it already")
+
+    def approvals(self, order_id: int) -> tuple[OrderApproval, ...]:
+        return tuple(map(codecs.approval, self._execute(sql.APPROVALS, (order_id,)).fetchall()))
+
+    def decide_approval(self, decided: OrderApproval) -> None:
+        values = (
+            decided.status.value,
+            decided.decided_at,
+            decided.decided_by,
+            decided.reason,
+            decided.seal,
+            decided.order_id,
+            decided.policy,
+        )
+        self._change(sql.DECIDE_APPROVAL, values, "the approval is not waiting any more")
+
+    def tell_approvals(self, order_id: int, *, now: Instant) -> None:
+        self._execute(sql.TELL_APPROVALS, (now, order_id))
 
     # Authorizations.
 

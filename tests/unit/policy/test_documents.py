@@ -141,10 +141,16 @@ def test_the_whole_schema_is_read() -> None:
             "checks nothing",
         ),
         (
-            spec("  effect: grant\n  allowed: {dnsNames: []}\n  require: {approval: sec}\n"),
+            spec("  effect: grant\n  allowed: {dnsNames: []}\n  require: {approval: Sec Team}\n"),
             7,
             "spec.require.approval",
-            "not supported in this version",
+            "is not a group of approvers",
+        ),
+        (
+            spec("  effect: grant\n  allowed: {dnsNames: []}\n  require: {approval: true}\n"),
+            7,
+            "spec.require.approval",
+            "must be text",
         ),
         (
             spec("  effect: grant\n  allowed: {dnsNames: []}\n  quota: {certificates: 5}\n"),

@@ -74,6 +74,8 @@ def _report_statements() -> dict[str, Any]:
     made = {
         "accounts": reports.accounts_page(1, 10),
         "credentials": reports.credentials_page(1, 10),
+        "waiting orders": reports.waiting_page(1, 10),
+        "approvals": reports.approvals_of(1),
     }
     for status in (None, *OrderStatus):
         for account in (None, 1):
