@@ -10,6 +10,6 @@ from acme_ra.storage.store import open_store
 
 
 async def open_test_store(path: Path, clock: Clock) -> Store:
-    settings = StorageSettings(path=path / "acme-ra.sqlite")
+    settings = StorageSettings(path=path / "acme-ra.sqlite", busy_timeout=60_000)
     upgrade(settings)
     return await open_store(settings, clock=clock)

@@ -13,9 +13,18 @@ from acme_ra.storage.store import SQLiteStore, open_store
 
 @pytest.fixture
 def settings(tmp_path: Path) -> StorageSettings:
-    made = StorageSettings(path=tmp_path / "acme-ra.sqlite", busy_timeout=200)
+    made = StorageSettings(path=tmp_path / "acme-ra.sqlite", busy_timeout=60_000)
     upgrade(made)
     return made
+
+
+@pytest.fixture
+async def impatient(settings: StorageSettings) -> AsyncIterator[SQLiteStore]:
+    """A store that waits for nobody for longer than a moment."""
+    opened = await open_store(settings.model_copy(update={"busy_timeout": 200}), clock=SystemClock())
+    assert isinstance(opened, SQLiteStore)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

@@ -153,28 +153,28 @@ async def test_a_read_only_store_is_unavailable(store: SQLiteStore) -> None:
     assert await store.transact(lambda tx: tx.append_event(record())) == 1
 
 
-async def test_a_writer_outside_the_lock_is_waited_for(store: SQLiteStore, settings: StorageSettings) -> None:
+async def test_a_writer_outside_the_lock_is_waited_for(impatient: SQLiteStore, settings: StorageSettings) -> None:
     """A person's sqlite3 shell in a transaction: unavailable after the busy timeout, then well again."""
     shell = sqlite3.connect(settings.path, isolation_level=None)
     shell.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(StoreUnavailable):
-        await store.transact(add_account)
+        await impatient.transact(add_account)
 
     shell.execute("ROLLBACK")
     shell.close()
-    await store.transact(add_account)
+    await impatient.transact(add_account)
 
 
 async def test_a_process_that_hangs_in_the_lock_is_not_waited_for_for_ever(
-    store: SQLiteStore, settings: StorageSettings
+    impatient: SQLiteStore, settings: StorageSettings
 ) -> None:
     """Waiting requests are answered 503 after the busy timeout, later ones at once, until the lock is free."""
     hanging = os.open(f"{settings.path}-lock", os.O_RDWR)
     fcntl.flock(hanging, fcntl.LOCK_EX)
 
-    waited = await asyncio.gather(*[store.transact(add_account) for _ in range(3)], return_exceptions=True)
-    later = asyncio.ensure_future(store.transact(add_account))
+    waited = await asyncio.gather(*[impatient.transact(add_account) for _ in range(3)], return_exceptions=True)
+    later = asyncio.ensure_future(impatient.transact(add_account))
     for _ in range(5):
         await asyncio.sleep(0)
     assert later.done()  # At once: nothing but turns of the loop has passed.
@@ -185,7 +185,7 @@ async def test_a_process_that_hangs_in_the_lock_is_not_waited_for_for_ever(
     async with asyncio.timeout(60):
         while True:
             try:
-                account = await store.transact(add_account)
+                account = await impatient.transact(add_account)
                 break
             except StoreUnavailable:
                 await asyncio.sleep(0.01)
