@@ -18,17 +18,54 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 @click.command()
 @global_options
+@click.option("--issuer", metavar="NAME", help="Look at this ClusterIssuer (with --issuer-namespace: Issuer) instead.")
+@click.option("--issuer-namespace", default="", help="The namespace of an Issuer.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Its cluster.  [default: as kubectl finds it]")
+@click.option("--context", "context_name", help="Of the kubeconfig.  [default: its current one]")
+@click.option("--cluster", default="", help="The cluster's name in policies.  [default: that of the credential]")
+@click.option("--resource-namespace", default="", help="Where cert-manager has a ClusterIssuer's Secrets.")
 @click.option("--ca-bundle", type=click.Path(path_type=Path), help="PEM that clients trust.  [default: the server's]")
 @click.option("--strict", is_flag=True, help="Warnings fail, too.")
-def doctor(ca_bundle: Path | None, strict: bool) -> int:
-    """Look at the server of the configuration: files, database, policies, certificates, network.
+def doctor(
+    issuer: str | None,
+    issuer_namespace: str,
+    kubeconfig: Path | None,
+    context_name: str | None,
+    cluster: str,
+    resource_namespace: str,
+    ca_bundle: Path | None,
+    strict: bool,
+) -> int:
+    """Tell what is wrong, and the fix.
 
-    Every finding comes with its fix. Ends with 0 when there is no error (with --strict: no warning either), else 1.
+    Without --issuer: the server of the configuration. Files, database, policies, certificates, network, clusters.
+
+    With --issuer: an issuer in a cluster, seen with the rights of a kubeconfig. Trust, Secrets, account, solvers,
+    rights, versions. Where the server's --config is given, too, its credential and policies are compared.
+
+    Ends with 0 when there is no error (with --strict: no warning either), else 1.
     """
-    from acme_ra.doctor.server.examine import examine_server
+    if issuer is None:
+        if kubeconfig is not None or issuer_namespace or context_name is not None:
+            fail("--kubeconfig, --context and --issuer-namespace need --issuer NAME", Exit.USAGE)
+        from acme_ra.doctor.server.examine import examine_server
 
-    findings = examine_server(session().config_path, os.environ, bundle=_read(ca_bundle))
-    return asyncio.run(_report(findings, strict=strict))
+        findings = examine_server(session().config_path, os.environ, bundle=_read(ca_bundle))
+        return asyncio.run(_report(findings, strict=strict))
+    from acme_ra.doctor.client.examine import Asked, examine_issuer
+    from acme_ra.doctor.client.kubeconfig import default_kubeconfig
+
+    asked = Asked(
+        kubeconfig=kubeconfig or default_kubeconfig(os.environ),
+        context=context_name,
+        issuer=issuer,
+        namespace=issuer_namespace,
+        cluster=cluster,
+        resource_namespace=resource_namespace,
+    )
+    given = session().config is not None or "ACME_RA_CONFIG" in os.environ
+    configuration = session().configuration() if given else None
+    return asyncio.run(_report(examine_issuer(asked, os.environ, configuration), strict=strict))
 
 
 def _read(bundle: Path | None) -> bytes | None:

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 import orjson
 
+from acme_ra import __version__
 from acme_ra.doctor.trust import client_context, tls_reason
 
 TIMEOUT = 10.0
@@ -50,26 +51,39 @@ async def reach(url: str, *, bundle: bytes) -> Reached:
     """GET the directory with the bundle's trust, or with the system's when it is empty. Raises Unreachable."""
     if not url.startswith("https://"):
         raise Unreachable(f"{url!r} is no https URL", "ACME is HTTPS only (RFC 8555 §6.1): correct the URL")
-    status, headers, body = await get(url, bundle=bundle)
+    status, headers, body = await request("GET", url, bundle=bundle)
     if status != 200:
         raise Unreachable(f"{url} answers {status}", "correct the path: it is /acme/NAME/directory")
     return Reached(url, _document(url, body), clock_offset(headers))
 
 
-async def get(url: str, *, bundle: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers in lower case, and body. Raises Unreachable."""
+async def request(
+    method: str,
+    url: str,
+    *,
+    bundle: bytes = b"",
+    context: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    body: bytes | None = None,
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers in lower case, and body. `context` instead of `bundle` for other trust. Raises Unreachable."""
     try:
-        context = client_context(bundle)
+        context = context or client_context(bundle)
     except ValueError as problem:
         raise Unreachable(str(problem), "give a file of '-----BEGIN CERTIFICATE-----' blocks") from problem
+    headers = {"User-Agent": f"acme-ra-doctor/{__version__}"}
+    if body is not None:
+        headers["Content-Type"] = "application/jose+json"
     timeout = aiohttp.ClientTimeout(total=TIMEOUT)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, ssl=context, allow_redirects=False) as response,
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            session.request(
+                method, url, ssl=context, server_hostname=server_name, data=body, allow_redirects=False
+            ) as response,
         ):
-            body = await response.content.read(_MOST)
-            return response.status, {key.lower(): value for key, value in response.headers.items()}, body
+            answer = await response.content.read(_MOST)
+            return response.status, {key.lower(): value for key, value in response.headers.items()}, answer
     except aiohttp.ClientConnectorCertificateError as problem:
         raise _distrusted(url, problem.certificate_error, bundle) from problem
     except (aiohttp.ClientError, TimeoutError, OSError) as problem:

@@ -43,6 +43,15 @@ def error(seen: str, fix: str) -> Finding:
     return Finding(Level.ERROR, seen, fix)
 
 
+class CannotLook(Exception):
+    """Whoever asks is not allowed to see what a check looks at."""
+
+    def __init__(self, seen: str, fix: str) -> None:
+        super().__init__(seen)
+        self.seen = seen
+        self.fix = fix
+
+
 class Check(msgspec.Struct, Generic[S], frozen=True):
     """A name for the report, and the function that looks. What it returns is told in order; it may be empty."""
 
@@ -59,6 +68,8 @@ async def examine(checks: Sequence[Check[S]], subject: S, *, patience: float = P
         except TimeoutError:
             fix = "look for what hangs: a file system, a name server, a firewall that swallows packets"
             findings = [error(f"this check was not finished within {patience:g} s", fix)]
+        except CannotLook as problem:
+            findings = [warning(problem.seen, problem.fix)]
         except Exception as problem:
             # Whatever it is: the person asked what is wrong, and the other checks may tell.
             fix = "see what the other checks say; if they are content, report it"
