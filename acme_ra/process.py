@@ -14,7 +14,7 @@ import uvloop
 from aiohttp import web
 
 from acme_ra import telemetry
-from acme_ra.acme.application import build_runner
+from acme_ra.acme.application import build_server
 from acme_ra.app import Parts, Shared, compose, read_policies
 from acme_ra.config import Configuration
 from acme_ra.core.clock import SECOND
@@ -56,11 +56,9 @@ async def _serve(shared: Shared, node: int, pipes: WorkerPipes | None, on_ready:
             background = asyncio.ensure_future(parts.background.run())
             stack.push_async_callback(_cancel, background)
         timeout = configuration.server.shutdown_timeout / SECOND
-        runner = build_runner(parts.application, shutdown=timeout)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        listening = listen_beside(shared.reserved)
-        await web.SockSite(runner, listening, ssl_context=shared.tls, backlog=1024).start()
+        server = build_server(parts.application, configuration.acme)
+        stack.push_async_callback(server.close, timeout=timeout)
+        await server.start(listen_beside(shared.reserved), tls=shared.tls)
         gc.collect()
         gc.freeze()
         on_ready()

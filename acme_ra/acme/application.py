@@ -1,17 +1,18 @@
 """The edge put together: routes, throttling, nonces on every answer, problems for every error (RFC 8555 §6)."""
 
 import itertools
-import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
 from typing import Final
+from urllib.parse import unquote
 
 import structlog
-from aiohttp import web
 
-from acme_ra.acme.answer import Answer
 from acme_ra.acme.dispatch import Endpoint, Parameters, Table
+from acme_ra.acme.http.answer import Answer
+from acme_ra.acme.http.request import Request
+from acme_ra.acme.http.server import HTTPServer
 from acme_ra.acme.nonces import NonceService
 from acme_ra.acme.problems import CONTENT_TYPE, render_problem, status_of
 from acme_ra.acme.resources.health import Readiness
@@ -31,7 +32,7 @@ from acme_ra.registration.authority import RegistrationAuthority
 
 log = structlog.get_logger(__name__)
 
-__all__ = ["Edge", "build_app", "build_runner"]
+__all__ = ["Edge", "build_app", "build_server"]
 
 _PREFIX: Final = "/acme/"
 #: What metrics and the log call a request that has no route.
@@ -56,33 +57,13 @@ def build_app(
     return Edge(sites, common, nonces=nonces, limits=limits, observe=observe)
 
 
-def build_runner(app: "Edge", *, keepalive: float = 75.0, shutdown: float = 10.0) -> web.ServerRunner:
-    """A runner for `app` as it should be served. Bodies are never decompressed: no request of ACME is compressed.
-
-    To be called where the event loop runs.
-    """
-    server = web.Server(app, access_log=None, logger=_library_log(), auto_decompress=False, keepalive_timeout=keepalive)
-    return web.ServerRunner(server, handle_signals=False, shutdown_timeout=shutdown)
-
-
-def _library_log() -> logging.Logger:
-    """The edge logs its failures itself. What is left cannot be parsed, and its bytes may be secret."""
-    library = logging.getLogger("acme_ra.acme.http")
-    if not library.filters:
-        library.addFilter(_without_cause)
-    return library
-
-
-def _without_cause(record: logging.LogRecord) -> bool:
-    record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
-    return True
+def build_server(app: "Edge", settings: AcmeSettings) -> HTTPServer:
+    """A server for `app` as it should be served. To be called where the event loop runs."""
+    return HTTPServer(app, max_body=settings.max_body)
 
 
 class Edge:
-    """The handler of every request: finds its route, and does what happens around all of them.
-
-    It serves aiohttp's low-level server: an Application would take as long to find a handler as the edge takes to run.
-    """
+    """The handler of every request: finds its route, and does what happens around all of them."""
 
     def __init__(
         self,
@@ -111,9 +92,9 @@ class Edge:
                 for method in endpoint.methods:
                     yield method, place + endpoint.path
 
-    async def __call__(self, request: web.BaseRequest) -> Answer:
+    async def __call__(self, request: Request) -> Answer:
         started = time.perf_counter()
-        method, address = request.method, request.remote or ""
+        method, address = request.method, request.remote
         endpoint, parameters = self._find(request)
         route, token, entered = endpoint.name, "", False
         response: Answer
@@ -132,15 +113,15 @@ class Edge:
             if entered:
                 self._limits.leave_address(address)
         if method == "POST":
-            response.headers["Replay-Nonce"] = self._nonces.issue()
-            response.headers["Cache-Control"] = "no-store"
+            response.add("Replay-Nonce", self._nonces.issue())
+            response.add("Cache-Control", "no-store")
         if self._observe is not None:
             self._observe(route, method, response.status, token, time.perf_counter() - started)
         return response
 
-    def _find(self, request: web.BaseRequest) -> tuple[Endpoint, Parameters]:
+    def _find(self, request: Request) -> tuple[Endpoint, Parameters]:
         """What is not there, or not for this method, is refused by the endpoint that stands for it."""
-        path = _path(request)
+        path = request.path
         if path.startswith(_PREFIX):
             name, _, rest = path[len(_PREFIX) :].partition("/")
             table = self._tables.get(name)
@@ -148,21 +129,23 @@ class Edge:
         else:
             found = self._common.find(path[1:])
         if found is None:
-            return _refusal(NotFound(f"there is nothing at {request.path[:200]!a}; start from the directory")), {}
+            return _refusal(
+                NotFound(f"there is nothing at {unquote(request.path)[:200]!a}; start from the directory")
+            ), {}
         methods, parameters = found
         endpoint = methods.get(request.method)
         if endpoint is None:
             return _refusal(_NotAllowed(request.method, tuple(methods))), {}
         return endpoint, parameters
 
-    def _unexpected(self, request: web.BaseRequest, route: str, error: Exception) -> Answer:
+    def _unexpected(self, request: Request, route: str, error: Exception) -> Answer:
         # The cause goes to the log; the client gets a name to quote.
         instance = self._instance()
         log.error("request failed", route=route, instance=instance, exc_info=error)
         problem = ServerInternal("the server made a mistake; tell its operators the instance of this problem")
         return self._answer(request, problem, instance)
 
-    def _problem(self, request: web.BaseRequest, route: str, problem: Problem) -> Answer:
+    def _problem(self, request: Request, route: str, problem: Problem) -> Answer:
         instance = self._instance()
         status = status_of(problem)
         cause = problem.__cause__
@@ -179,7 +162,7 @@ class Edge:
         )
         return self._answer(request, problem, instance)
 
-    def _answer(self, request: web.BaseRequest, problem: Problem, instance: str) -> Answer:
+    def _answer(self, request: Request, problem: Problem, instance: str) -> Answer:
         status = status_of(problem)
         headers: list[tuple[str, str]] = [("Content-Type", CONTENT_TYPE)]
         site = self._site(request)
@@ -197,8 +180,8 @@ class Edge:
             headers.append(("Retry-After", str(max(1, problem.retry_after))))
         return Answer(render_problem(problem, status=status, instance=instance), *headers, status=status)
 
-    def _site(self, request: web.BaseRequest) -> Site | None:
-        path = _path(request)
+    def _site(self, request: Request) -> Site | None:
+        path = request.path
         return self._sites.get(path.split("/", 3)[2]) if path.startswith(_PREFIX) else None
 
     def _instance(self) -> str:
@@ -215,13 +198,7 @@ class _NotAllowed(MethodNotAllowed):
 
 
 def _refusal(problem: Problem) -> Endpoint:
-    async def refuse(_: web.BaseRequest, __: Parameters) -> Answer:
+    async def refuse(_: Request, __: Parameters) -> Answer:
         raise problem
 
     return Endpoint(_UNKNOWN, "", "", refuse)
-
-
-def _path(request: web.BaseRequest) -> str:
-    """The path as it was sent, without the query. Proxies may send the whole URL (RFC 9112 §3.2.2)."""
-    target = request.raw_path
-    return target.partition("?")[0] if target.startswith("/") else request.rel_url.raw_path

@@ -2,22 +2,19 @@
 
 import asyncio
 
-from aiohttp import web
-
+from acme_ra.acme.http.request import Request
 from acme_ra.acme.problems import RequestTimeout
 from acme_ra.acme.settings import AcmeSettings
 from acme_ra.core.clock import SECOND
-from acme_ra.core.problems import PayloadTooLarge
+from acme_ra.core.problems import Malformed, PayloadTooLarge
 
 
-async def read_body(request: web.BaseRequest, settings: AcmeSettings) -> bytes:
-    """Raises PayloadTooLarge as soon as there is too much of it, and RequestTimeout."""
-    content = request.content
-    if content.is_eof():  # all of it is here, as it nearly always is
-        body = content.read_nowait()
-        _check_size(len(body), settings.max_body)
-        return body
-    _check_size(request.content_length or 0, settings.max_body)
+async def read_body(request: Request, settings: AcmeSettings) -> bytes:
+    """Raises PayloadTooLarge as soon as there is too much of it, Malformed where it cannot be read, RequestTimeout."""
+    if request.complete:  # as it nearly always is
+        _check_size(len(request.body), settings.max_body)
+        return bytes(request.body)
+    _check_size(request.content_length, settings.max_body)
     try:
         async with asyncio.timeout(settings.body_timeout / SECOND):
             return await _arriving(request, settings.max_body)
@@ -25,14 +22,14 @@ async def read_body(request: web.BaseRequest, settings: AcmeSettings) -> bytes:
         raise RequestTimeout("the request's body did not arrive in time") from error
 
 
-async def _arriving(request: web.BaseRequest, limit: int) -> bytes:
-    if request.version == (1, 1) and request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = bytearray()
-    while not request.content.at_eof():
-        body += await request.content.readany()
-        _check_size(len(body), limit)
-    return bytes(body)
+async def _arriving(request: Request, limit: int) -> bytes:
+    request.go_on()
+    while not request.complete:
+        if request.broken:
+            raise Malformed("the request's body ended too early, or is not framed as HTTP/1.1 wants")
+        await request.more()
+        _check_size(len(request.body), limit)
+    return bytes(request.body)
 
 
 def _check_size(size: int, limit: int) -> None:

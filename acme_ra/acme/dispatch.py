@@ -4,13 +4,12 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from aiohttp import web
-
-from acme_ra.acme.answer import Answer
+from acme_ra.acme.http.answer import Answer
+from acme_ra.acme.http.request import Request
 
 #: What stood in the path where its template has {names}.
 Parameters = Mapping[str, str]
-HTTPHandler = Callable[[web.BaseRequest, Parameters], Awaitable[Answer]]
+HTTPHandler = Callable[[Request, Parameters], Awaitable[Answer]]
 
 _NONE: Final[Parameters] = {}
 _READING: Final = ("GET", "HEAD")

@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
-
-from acme_ra.acme.answer import Answer
 from acme_ra.acme.dispatch import HTTPHandler, Parameters
+from acme_ra.acme.http.answer import Answer
+from acme_ra.acme.http.request import Request
 from acme_ra.acme.jwk import VerificationKey
 from acme_ra.acme.jws import UnverifiedJWS
 from acme_ra.acme.signed import SignedRequest, assemble, authenticate, embedded_key, receive
@@ -14,7 +13,7 @@ from acme_ra.core.problems import RateLimited
 from acme_ra.registration.accounts import Requester
 
 SignedHandler = Callable[[SignedRequest], Awaitable[Answer]]
-PlainHandler = Callable[[Site, web.BaseRequest, Parameters], Awaitable[Answer]]
+PlainHandler = Callable[[Site, Request, Parameters], Awaitable[Answer]]
 Verifier = Callable[[Site, UnverifiedJWS], Awaitable[tuple[Requester | None, VerificationKey]]]
 
 
@@ -32,7 +31,7 @@ async def _by_either(site: Site, jws: UnverifiedJWS) -> tuple[Requester | None, 
 
 def _post(handler: SignedHandler, verify: Verifier) -> Callable[[Site], HTTPHandler]:
     def bind(site: Site) -> HTTPHandler:
-        async def handle(request: web.BaseRequest, parameters: Parameters) -> Answer:
+        async def handle(request: Request, parameters: Parameters) -> Answer:
             jws, url = await receive(site, request)
             nonce = jws.nonce()
             requester, key = await verify(site, jws)
@@ -74,7 +73,7 @@ def plain(handler: PlainHandler) -> Callable[[Site], HTTPHandler]:
     """A route without a signature."""
 
     def bind(site: Site) -> HTTPHandler:
-        async def handle(request: web.BaseRequest, parameters: Parameters) -> Answer:
+        async def handle(request: Request, parameters: Parameters) -> Answer:
             return await handler(site, request, parameters)
 
         return handle

@@ -7,12 +7,13 @@ a RateLimited from the registration gives it back for the same reason.
 
 from collections.abc import Mapping
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
-from aiohttp import web
 
 from acme_ra.acme.body import read_body
 from acme_ra.acme.dispatch import Parameters
+from acme_ra.acme.http.request import Request
 from acme_ra.acme.jwk import VerificationKey, stored_key
 from acme_ra.acme.jws import UnverifiedJWS, parse_jws
 from acme_ra.acme.problems import AccountNotUsable
@@ -23,6 +24,8 @@ from acme_ra.registration.accounts import Requester
 
 T = TypeVar("T")
 _CONTENT_TYPE = "application/jose+json"
+_PLAIN_TYPE = _CONTENT_TYPE.encode()
+_NO_QUERY: Mapping[str, str] = {}
 
 
 class SignedRequest(msgspec.Struct, frozen=True):
@@ -53,17 +56,21 @@ class SignedRequest(msgspec.Struct, frozen=True):
             raise Malformed("this resource is fetched by POST-as-GET; send an empty payload (RFC 8555 §6.3)")
 
 
-async def receive(site: Site, request: web.BaseRequest) -> tuple[UnverifiedJWS, str]:
+async def receive(site: Site, request: Request) -> tuple[UnverifiedJWS, str]:
     """Steps 1 and 2: the JWS and the URL that it was sent to. Raises Problem."""
     # Nearly all clients send exactly this; the rest is parsed, for it may have parameters.
-    if request.headers.get("Content-Type") != _CONTENT_TYPE and request.content_type != _CONTENT_TYPE:
+    if request.headers.get(b"content-type") != _PLAIN_TYPE and _media_type(request) != _CONTENT_TYPE:
         raise UnsupportedMediaType(f"the Content-Type must be {_CONTENT_TYPE} (RFC 8555 §6.2)")
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if request.headers.get(b"content-encoding", b"identity") != b"identity":
         raise UnsupportedMediaType("compressed requests are not accepted; send no Content-Encoding")
     jws = parse_jws(await read_body(request, site.settings))
-    url = site.urls.base + request.raw_path
+    url = site.urls.base + request.target
     jws.check_url(url)
     return jws, url
+
+
+def _media_type(request: Request) -> str:
+    return request.header(b"content-type").partition(";")[0].strip().lower()
 
 
 async def authenticate(site: Site, jws: UnverifiedJWS) -> tuple[Requester, VerificationKey]:
@@ -95,7 +102,7 @@ def embedded_key(jws: UnverifiedJWS) -> VerificationKey:
 
 def assemble(
     site: Site,
-    request: web.BaseRequest,
+    request: Request,
     parameters: Parameters,
     jws: UnverifiedJWS,
     url: str,
@@ -108,7 +115,7 @@ def assemble(
         key=key,
         payload=jws.payload,
         parameters=parameters,
-        query=request.rel_url.query if "?" in url else {},
-        accept=request.headers.get("Accept", ""),
+        query=dict(parse_qsl(request.target.partition("?")[2])) if "?" in url else _NO_QUERY,
+        accept=request.header(b"accept"),
         requester=requester,
     )

@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from acme_ra.acme.answer import Answer
+from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.limits import InFlight, Rate
 from acme_ra.acme.nonces import NonceService
 from acme_ra.acme.settings import AcmeSettings
@@ -85,11 +85,11 @@ class Site:
         """An answer with `Link: rel="index"`; each of `links` is a header line of its own."""
         answer = Answer(body, content_type, self.index, status=status)
         if location:
-            answer.headers["Location"] = location
+            answer.add("Location", location)
         for value in links:
-            answer.headers.add("Link", value)
+            answer.add("Link", value)
         if retry_after:
-            answer.headers["Retry-After"] = str(retry_after)
+            answer.add("Retry-After", str(retry_after))
         return answer
 
 

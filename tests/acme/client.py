@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,12 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import aiohttp
-from aiohttp.test_utils import RawTestServer
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
-from acme_ra.acme.application import Edge, build_app
+from acme_ra.acme.application import Edge, build_app, build_server
 from acme_ra.acme.nonces import NonceService, SealedNonces
 from acme_ra.acme.resources.health import Readiness
 from acme_ra.acme.settings import AcmeSettings
@@ -128,15 +128,13 @@ class Answer:
 class EdgeClient:
     """Sends to the loopback port whatever is addressed to the external origin."""
 
-    def __init__(
-        self, session: aiohttp.ClientSession, server: RawTestServer, app: Edge, ra: Any, nonces: NonceService
-    ) -> None:
-        self.session, self.server, self.app, self.ra, self.nonces = session, server, app, ra, nonces
+    def __init__(self, session: aiohttp.ClientSession, port: int, app: Edge, ra: Any, nonces: NonceService) -> None:
+        self.session, self.port, self.app, self.ra, self.nonces = session, port, app, ra, nonces
         self.urls = ra.urls
         self.directory = "internal"
 
     async def request(self, method: str, url: str, **options: Any) -> Answer:
-        target = url.replace(self.urls.base, f"http://127.0.0.1:{self.server.port}", 1)
+        target = url.replace(self.urls.base, f"http://127.0.0.1:{self.port}", 1)
         async with self.session.request(method, target, **options) as response:
             return Answer(response.status, response.headers.copy(), await response.read())
 
@@ -213,10 +211,11 @@ async def running_edge(
         observe=observe,
         ready=ready,
     )
-    server = RawTestServer(app, host="127.0.0.1")
-    await server.start_server(access_log=None, auto_decompress=False)
+    server = build_server(app, settings or AcmeSettings())
+    listening = socket.create_server(("127.0.0.1", 0))
+    await server.start(listening)
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         try:
-            yield EdgeClient(session, server, app, ra, nonces)
+            yield EdgeClient(session, listening.getsockname()[1], app, ra, nonces)
         finally:
             await server.close()

@@ -2,16 +2,11 @@
 
 import asyncio
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from acme_ra.acme.application import build_app, build_runner
-from acme_ra.acme.nonces import SealedNonces
 from acme_ra.acme.settings import AcmeSettings
 from acme_ra.core.problems import RateLimited, ServerInternal, ServiceUnavailable
 from tests.acme.client import EdgeClient, Signer, dumps, running_edge
-from tests.acme.fake import fake_registration
 from tests.acme.test_order_flow import _after_authentication
 
 
@@ -254,7 +249,7 @@ async def test_a_url_behind_another_origin_is_signed_for_the_outside():
     """The external URL counts, not the address that the request came in on."""
     async with running_edge() as client:
         signer = Signer()
-        inside = f"http://127.0.0.1:{client.server.port}/acme/internal/new-account"
+        inside = f"http://127.0.0.1:{client.port}/acme/internal/new-account"
         jws = signer.sign(client.header(signer, inside), dumps({}))
 
         answer = await client.send(client.urls.new_account("internal"), jws)
@@ -273,29 +268,9 @@ async def test_renewal_information_is_told_to_anybody():
         assert answer.headers["Retry-After"] == "21600"
 
 
-async def test_the_runner_serves_and_leaves_compression_alone():
-    """`build_runner` is what the composition root starts; a compressed body is refused before it is unpacked."""
-    nonces = SealedNonces(key=b"k" * 32, node=1, epoch=1, window=64)
-    runner = build_runner(build_app(fake_registration(), nonces=nonces, settings=AcmeSettings()))  # type: ignore[arg-type]
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        host, port = runner.addresses[0][:2]
-        headers = {"Content-Type": "application/jose+json", "Content-Encoding": "gzip"}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"http://{host}:{port}/acme/internal/new-account", data=b"{}", headers=headers) as answer,
-        ):
-            assert answer.status == 415
-            assert "Replay-Nonce" in answer.headers
-    finally:
-        await runner.cleanup()
-
-
 async def _exchange(client: EdgeClient, *parts: tuple[bytes, bytes]) -> bytes:
     """Send each part once the answer has what comes before it; the whole answer."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     seen = b""
     async with asyncio.timeout(60):
         for awaited, part in parts:

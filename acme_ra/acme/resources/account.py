@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from acme_ra.acme.answer import Answer
 from acme_ra.acme.eab import verify_binding
+from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.problems import AccountNotUsable
 from acme_ra.acme.rendering import render_account
 from acme_ra.acme.signed import SignedRequest

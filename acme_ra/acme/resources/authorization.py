@@ -2,7 +2,7 @@
 
 import msgspec
 
-from acme_ra.acme.answer import Answer
+from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.rendering import render_authorization
 from acme_ra.acme.signed import SignedRequest
 from acme_ra.acme.site import Site

@@ -3,7 +3,7 @@
 import binascii
 from typing import Final
 
-from acme_ra.acme.answer import Answer
+from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.problems import NotAcceptable
 from acme_ra.acme.signed import SignedRequest
 from acme_ra.acme.site import link

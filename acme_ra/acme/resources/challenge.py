@@ -2,7 +2,7 @@
 
 import msgspec
 
-from acme_ra.acme.answer import Answer
+from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.rendering import render_challenge
 from acme_ra.acme.resources.authorization import processing
 from acme_ra.acme.signed import SignedRequest

@@ -1,9 +1,8 @@
 """The directory (RFC 8555 §7.1.1): rendered once, the same bytes for everybody."""
 
-from aiohttp import web
-
-from acme_ra.acme.answer import Answer
 from acme_ra.acme.dispatch import HTTPHandler, Parameters
+from acme_ra.acme.http.answer import Answer
+from acme_ra.acme.http.request import Request
 from acme_ra.acme.rendering import render_directory
 from acme_ra.acme.signed import SignedRequest
 from acme_ra.acme.site import JSON, Site
@@ -12,7 +11,7 @@ from acme_ra.acme.site import JSON, Site
 def bind_directory(site: Site) -> HTTPHandler:
     body = render_directory(site.urls, site.directory)
 
-    async def directory(_: web.BaseRequest, __: Parameters) -> Answer:
+    async def directory(_: Request, __: Parameters) -> Answer:
         return Answer(body, JSON)
 
     return directory

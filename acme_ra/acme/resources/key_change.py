@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from acme_ra.acme.answer import Answer
+from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.jwk import ALGORITHMS, VerificationKey, parse_jwk
 from acme_ra.acme.jws import read_flattened
 from acme_ra.acme.resources.account import account_answer

@@ -1,19 +1,18 @@
 """newNonce (RFC 8555 §7.2)."""
 
-from aiohttp import web
-
-from acme_ra.acme.answer import Answer
 from acme_ra.acme.dispatch import Parameters
+from acme_ra.acme.http.answer import Answer
+from acme_ra.acme.http.request import Request
 from acme_ra.acme.signed import SignedRequest
 from acme_ra.acme.site import Site
 
 
-async def new_nonce(site: Site, request: web.BaseRequest, _: Parameters) -> Answer:
+async def new_nonce(site: Site, request: Request, _: Parameters) -> Answer:
     """HEAD answers 200 and GET 204; caches must keep neither."""
-    response = _empty(site, 200 if request.method == "HEAD" else 204)
-    response.headers["Replay-Nonce"] = site.nonces.issue()
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    answer = _empty(site, 200 if request.method == "HEAD" else 204)
+    answer.add("Replay-Nonce", site.nonces.issue())
+    answer.add("Cache-Control", "no-store")
+    return answer
 
 
 async def new_nonce_by_post(signed: SignedRequest) -> Answer:
@@ -23,6 +22,4 @@ async def new_nonce_by_post(signed: SignedRequest) -> Answer:
 
 
 def _empty(site: Site, status: int) -> Answer:
-    answer = site.answer(b"", status=status)
-    answer.headers.popall("Content-Type")
-    return answer
+    return Answer(b"", site.index, status=status)

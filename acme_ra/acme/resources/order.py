@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from acme_ra.acme.answer import Answer
+from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.rendering import render_order
 from acme_ra.acme.signed import SignedRequest
 from acme_ra.acme.site import Site

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from aiohttp import web
-
-from acme_ra.acme.answer import Answer
 from acme_ra.acme.dispatch import HTTPHandler, Parameters
+from acme_ra.acme.http.answer import Answer
+from acme_ra.acme.http.request import Request
 from acme_ra.registration.authority import RegistrationAuthority
 
 _CERTIFICATE: Final = ("Content-Type", "application/pkix-cert")
@@ -13,7 +12,7 @@ _CRL: Final = ("Content-Type", "application/pkix-crl")
 
 
 def bind_authority_certificate(registration: RegistrationAuthority) -> HTTPHandler:
-    async def authority_certificate(_: web.BaseRequest, parameters: Parameters) -> Answer:
+    async def authority_certificate(_: Request, parameters: Parameters) -> Answer:
         body = registration.revocation.authority_certificate(parameters["authority"])
         return Answer(body, _CERTIFICATE)
 
@@ -21,7 +20,7 @@ def bind_authority_certificate(registration: RegistrationAuthority) -> HTTPHandl
 
 
 def bind_authority_crl(registration: RegistrationAuthority) -> HTTPHandler:
-    async def authority_crl(_: web.BaseRequest, parameters: Parameters) -> Answer:
+    async def authority_crl(_: Request, parameters: Parameters) -> Answer:
         authority = parameters["authority"]
         # Whether there is such an authority is known here at once; a CRL is only ever made for one that exists.
         registration.revocation.authority_certificate(authority)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from acme_ra.acme.answer import Answer
+from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.signed import SignedRequest
 from acme_ra.acme.wire import decode_segment
 

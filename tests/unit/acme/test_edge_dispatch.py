@@ -1,13 +1,13 @@
 """Finding a route: fixed paths, parameters of one segment, and nothing else."""
 
 import pytest
-from aiohttp import web
 
-from acme_ra.acme.answer import Answer
 from acme_ra.acme.dispatch import Endpoint, Parameters, Table
+from acme_ra.acme.http.answer import Answer
+from acme_ra.acme.http.request import Request
 
 
-async def _handler(_: web.BaseRequest, __: Parameters) -> Answer:
+async def _handler(_: Request, __: Parameters) -> Answer:
     return Answer(b"")
 
 
