@@ -12,7 +12,8 @@ from tests.support.server import Ports, Server, served
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with served(tmp_path, ports=Ports()) as running:
+    # Two workers also where there is one core: races between processes are what most of these tests are about.
+    with served(tmp_path, ports=Ports(), environment={"ACME_RA_SERVER__WORKERS": "2"}) as running:
         yield running
 
 
