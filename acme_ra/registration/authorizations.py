@@ -19,6 +19,8 @@ from acme_ra.registration.validations import Validations
 from acme_ra.storage.contract import Conflict as StoreConflict
 from acme_ra.storage.contract import Store, Transaction
 
+_OPEN = (ChallengeStatus.PENDING, ChallengeStatus.PROCESSING)
+
 
 class Authorizations:
     def __init__(
@@ -120,12 +122,15 @@ class Authorizations:
         return msgspec.structs.replace(changed, version=changed.version + 1)
 
     async def respond(self, requester: Requester, unverified_id: str, challenge_type: str) -> Authorization:
-        """The client says that a challenge is ready (RFC 8555 §7.5.1); an answered one is returned as it is."""
+        """The client says that a challenge is ready (RFC 8555 §7.5.1), or is now after an attempt failed (§8.2).
+
+        One that is decided is returned as it is.
+        """
         authorization = await load_authorization(self._store, requester, unverified_id, self._clock.now())
         challenge = next((one for one in authorization.challenges if one.type == challenge_type), None)
         if challenge is None:
             raise NotFound("there is no such challenge")
-        if authorization.status != AuthorizationStatus.PENDING or challenge.status != ChallengeStatus.PENDING:
+        if authorization.status != AuthorizationStatus.PENDING or challenge.status not in _OPEN:
             return authorization
         return await self._validations.respond(requester.directory, requester.account, authorization, challenge)
 

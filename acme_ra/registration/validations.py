@@ -1,6 +1,7 @@
 """Carrying out challenges: attempts, retries, and what they lead to (RFC 8555 §7.5.1, §8.2)."""
 
 import asyncio
+import contextlib
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 #: After this long without news of an attempt, whoever made it is taken for dead and the worker goes on.
 TAKE_OVER = 1 * MINUTE
+#: A client may have the next attempt made at once, but no more often than this (RFC 8555 §8.2).
+SHORTEST_PAUSE = 1 * SECOND
 
 
 class Validations:
@@ -36,12 +39,19 @@ class Validations:
         self._validation = validation
         self._settings = settings
         self._tasks: dict[tuple[int, str], asyncio.Task[Authorization]] = {}
+        self._asked_again: dict[tuple[int, str], asyncio.Event] = {}
         self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
     async def respond(
         self, directory: Directory, account: Account, authorization: Authorization, challenge: Challenge
     ) -> Authorization:
-        """Start to validate, and wait a moment: a quick success is answered, and committed, at once."""
+        """Start to validate, and wait a moment: a quick success is answered, and committed, at once.
+
+        A repeated response asks for the next attempt now rather than when it is due (RFC 8555 §8.2).
+        """
+        again = self._asked_again.get((authorization.id, challenge.type))
+        if again is not None:
+            again.set()
         task = self.start(directory, account, authorization, challenge.type)
         await asyncio.wait({task}, timeout=self._settings.inline_validation / SECOND)
         if task.done():
@@ -64,6 +74,7 @@ class Validations:
             )
             task = asyncio.ensure_future(self._carry_out(key, target, self._share_of(account.id)))
             self._tasks[key] = task
+            self._asked_again[key] = asyncio.Event()
             task.add_done_callback(lambda done: self._finished(key, done))
         return task
 
@@ -76,6 +87,7 @@ class Validations:
 
     def _finished(self, key: tuple[int, str], task: asyncio.Task[Authorization]) -> None:
         self._tasks.pop(key, None)
+        self._asked_again.pop(key, None)
         if not task.cancelled() and task.exception() is not None:
             log.error("validation.failed_to_record", authorization=key[0], exc_info=task.exception())
 
@@ -98,7 +110,16 @@ class Validations:
             challenge = find_challenge(authorization, challenge_type)
             if authorization.status != AuthorizationStatus.PENDING or challenge.status != ChallengeStatus.PROCESSING:
                 return authorization  # decided, or nobody waits for it any more
-            await asyncio.sleep(self._backoff(challenge.attempts) / SECOND)
+            await self._pause(self._asked_again[key], self._backoff(challenge.attempts))
+
+    async def _pause(self, asked_again: asyncio.Event, backoff: int) -> None:
+        """Until the next attempt is due, or the client asks for it. The attempts that it may have stay as few."""
+        shortest = min(backoff, SHORTEST_PAUSE)
+        await asyncio.sleep(shortest / SECOND)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout((backoff - shortest) / SECOND):
+                await asked_again.wait()
+        asked_again.clear()
 
     async def _attempt(self, challenge_type: str, target: ValidationTarget) -> StoredError | None:
         try:
