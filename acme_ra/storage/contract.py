@@ -110,7 +110,8 @@ class Reader(Protocol):
     async def covers(self, account_id: int, names: tuple[str, ...], *, now: Instant) -> bool:
         """Whether the account holds valid, unexpired authorizations for every name (RFC 8555 §7.6).
 
-        A name with `*.` needs a wildcard authorization for its base name.
+        A name with `*.` needs a wildcard authorization for its base name. One for subdomains of an ancestor, proved by
+        dns-01, serves for every name below it (RFC 9444), as it does when they are ordered.
         """
 
     async def revoked(self, authority: str, *, not_after_since: Instant) -> tuple[tuple[str, Instant, int], ...]:

@@ -126,13 +126,24 @@ class SQLiteReader:
         return self._one(sql.KEY_IS_BLOCKED, (fingerprint,)) is not None
 
     async def covers(self, account_id: int, names: tuple[str, ...], *, now: Instant) -> bool:
-        for name in names:
-            wildcard = name.startswith("*.")
-            base = name[2:] if wildcard else name
-            values = (codecs.holder_hash(account_id, base), int(wildcard), now, account_id, base)
-            if self._one(sql.COVERS, values) is None:
-                return False
-        return bool(names)
+        return bool(names) and all(
+            self._proved(account_id, name, now) or self._proved_above(account_id, name, now) for name in names
+        )
+
+    def _proved(self, account_id: int, name: str, now: Instant) -> bool:
+        base = name.removeprefix("*.")
+        values = (codecs.holder_hash(account_id, base), int(base != name), now, account_id, base)
+        return self._one(sql.COVERS, values) is not None
+
+    def _proved_above(self, account_id: int, name: str, now: Instant) -> bool:
+        """By the zone of an ancestor, for all names below it (RFC 9444); for a wildcard that is its own base too."""
+        _, _, ancestor = name.partition(".")
+        while ancestor:
+            values = (codecs.holder_hash(account_id, ancestor), now, account_id, ancestor)
+            if any(codecs.authorization(row).proof == "dns-01" for row in self._all(sql.COVERS_BELOW, values)):
+                return True
+            _, _, ancestor = ancestor.partition(".")
+        return False
 
     async def revoked(self, authority: str, *, not_after_since: Instant) -> tuple[tuple[str, Instant, int], ...]:
         return tuple(self._all(sql.REVOKED, (authority, not_after_since)))

@@ -148,6 +148,11 @@ COVERS: Final = (
     "WHERE holder_hash = ? AND wildcard = ? AND expires_at > ? AND status = 'valid' "
     "AND account_id = ? AND identifier = ? LIMIT 1"
 )
+COVERS_BELOW: Final = (
+    f"SELECT {AUTHORIZATION_COLUMNS} FROM authorizations INDEXED BY authorizations_valid "
+    "WHERE holder_hash = ? AND wildcard = 0 AND expires_at > ? AND status = 'valid' "
+    "AND account_id = ? AND identifier = ? AND subdomains = 1 LIMIT 20"
+)
 INSERT_AUTHORIZATION: Final = (
     "INSERT INTO authorizations (secret, account_id, order_id, identifier_type, identifier, wildcard, subdomains, "
     "scope, status, token, challenges, created_at, expires_at, version, holder_hash, sweep_at) "

@@ -63,6 +63,56 @@ async def test_an_account_that_proved_all_names_may_revoke(ra: RA) -> None:
     await ra.revocation.revoke(shop.directory, certificate.leaf, 0, requester=owner, key_fingerprint=None)
 
 
+@pytest.mark.parametrize(
+    ("proof", "subdomains", "name", "may"),
+    [
+        ("dns-01", True, "web.apps.example.test", True),
+        ("dns-01", True, "a.web.apps.example.test", True),
+        ("dns-01", True, "*.apps.example.test", True),
+        ("dns-01", True, "*.web.apps.example.test", True),
+        ("dns-01", True, "apps.example.test", True),
+        ("dns-01", True, "webapps.example.test", False),
+        ("dns-01", True, "other.example.test", False),
+        ("dns-01", False, "web.apps.example.test", False),
+        ("dns-01", False, "*.apps.example.test", False),
+        ("http-01", False, "web.apps.example.test", False),
+    ],
+)
+async def test_the_zone_above_a_name_may_have_its_certificates_revoked(
+    ra: RA, proof: str, subdomains: bool, name: str, may: bool
+) -> None:
+    """RFC 9444: who proved the zone could order the name, and so holds an authorization for it (RFC 8555 §7.6)."""
+    shop, zone = await ra.requester("shop"), await ra.requester("zone")
+    made, _ = await ra.authorizations.create(
+        zone, identifier_type="dns", identifier_value="apps.example.test", subdomains=subdomains
+    )
+    assert (await ra.authorizations.respond(zone, made.resource_id, proof)).status == "valid"
+    pending = await ra.order(shop, name)
+    for one in pending.authorizations:
+        await ra.authorizations.respond(shop, one, "dns-01")
+    order = await ra.finalize(shop, pending)
+    certificate, _ = await ra.certificates.fetch(shop, order.certificate)
+
+    async def revoke() -> None:
+        await ra.revocation.revoke(zone.directory, certificate.leaf, 0, requester=zone, key_fingerprint=None)
+
+    if not may:
+        with pytest.raises(Unauthorized):
+            await revoke()
+        return
+    await ra.authorizations.deactivate(zone, made.resource_id)
+    with pytest.raises(Unauthorized):
+        await revoke()
+    again, _ = await ra.authorizations.create(
+        zone, identifier_type="dns", identifier_value="apps.example.test", subdomains=subdomains
+    )
+    await ra.authorizations.respond(zone, again.resource_id, proof)
+
+    await revoke()
+
+    assert (await ra.kinds())[-1] == "certificate.revoked"
+
+
 async def test_only_a_revocation_by_the_key_blocks_the_key(ra: RA) -> None:
     """THREATS: wrong keyCompromise. The account's claim revokes; the key's own proof blocks it for good."""
     shop = await ra.requester("shop")
