@@ -108,7 +108,7 @@ class Approvals:
         """The order as its client may see it. Raises the refusal of one that was rejected, or not approved in time.
 
         cert-manager shows the text of an error, and never that of an invalid order: so it is an error that is told
-        first (ADR 9). An order that waits for nobody is returned as it is.
+        first (ADR 7). An order that waits for nobody is returned as it is.
         """
         approvals = await self._store.approvals(order.id)
         if not approvals:

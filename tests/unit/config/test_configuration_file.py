@@ -204,3 +204,20 @@ def test_the_readme_names_every_section() -> None:
 
 def _line(lines: list[str], word: str) -> int:
     return next(number for number, line in enumerate(lines, 1) if word in line)
+
+
+def test_an_order_must_live_as_long_as_it_may_wait(folder: Path) -> None:
+    """Else people would be asked about what ends before they answer; without approvers nobody is asked."""
+    short = EXAMPLE.replace("orders: {}", "orders:\n  order_lifetime: 1h")
+    load(folder, short)
+
+    (told,) = mistakes(folder, short.replace("approvers: {}", "approvers: {security: [anna]}"))
+
+    assert "orders.approval_timeout: is 1d, but an order lives for 1h" in told
+
+
+@pytest.mark.parametrize("groups", ["{security: []}", "{Security Team: [anna]}", "{security: [anna b]}"])
+def test_a_group_of_approvers_has_a_name_and_people(folder: Path, groups: str) -> None:
+    (told,) = mistakes(folder, EXAMPLE.replace("approvers: {}", f"approvers: {groups}"))
+
+    assert "approvers" in told

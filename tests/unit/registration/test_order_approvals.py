@@ -114,7 +114,7 @@ async def test_a_workload_known_late_waits_after_its_attribution(late: tuple[RA,
 
 
 async def test_a_rejection_is_told_as_an_error_and_then_as_the_orders(waiting: RA) -> None:
-    """cert-manager shows the text of an error, and never that of an invalid order: see ADR 9."""
+    """cert-manager shows the text of an error, and never that of an invalid order: see ADR 7."""
     shop = await waiting.requester("shop")
     order = await waiting.order(shop, "web.shop.svc")
     await waiting.approvers.reject(order.id, BEN, reason="use the shared certificate")
