@@ -89,6 +89,11 @@ async def compose(shared: Shared, node: int, *, stack: AsyncExitStack, observe: 
     await issuance.start()
     validation = ValidationAuthority(configuration.validation)
     stack.push_async_callback(validation.close)
+    clusters = open_clusters(configuration.clusters, os.environ)
+    stack.push_async_callback(clusters.close)
+    attribution = Attribution(all_sources(clusters))
+    stack.push_async_callback(attribution.close)
+    await attribution.start()
     builder = _Builder(
         configuration=configuration,
         store=store,
@@ -97,6 +102,7 @@ async def compose(shared: Shared, node: int, *, stack: AsyncExitStack, observe: 
         sealer=sealer,
         issuance=issuance,
         validation=validation,
+        attribution=attribution,
         policy=PolicyEngine(shared.policies, approval_key=sealer.derive("approval")),
     )
     stack.push_async_callback(builder.validations.close)
@@ -132,6 +138,7 @@ class _Builder:
     sealer: Sealer
     issuance: CertificateAuthority
     validation: ValidationAuthority
+    attribution: Attribution
     policy: PolicyEngine
 
     @cached_property
@@ -144,11 +151,10 @@ class _Builder:
 
     @cached_property
     def decider(self) -> Decider:
-        attribution = Attribution(all_sources())
         timeout = self.configuration.orders.approval_timeout
         approvals = Approvals(store=self.store, clock=self.clock, seal=approval_seal(self.sealer), timeout=timeout)
         return Decider(
-            attribution=attribution, policy=self.policy, approvals=approvals, urls=self.urls, clock=self.clock
+            attribution=self.attribution, policy=self.policy, approvals=approvals, urls=self.urls, clock=self.clock
         )
 
     @cached_property

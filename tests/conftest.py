@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 
+from acme_ra.attribution.contract import AttributionSource
 from acme_ra.core.objects import Binding
 from tests.support.ra import RA, FakeClock, FakeSource, make_ra
 from tests.support.stores import open_test_store
@@ -77,7 +78,7 @@ def _edit(path: Path, statement: str, values: tuple[object, ...]) -> None:
     connection.close()
 
 
-async def _ra(path: Path, *, source: FakeSource | None = None, caa: str = "off") -> AsyncIterator[RA]:
+async def _ra(path: Path, *, source: AttributionSource | None = None, caa: str = "off") -> AsyncIterator[RA]:
     clock = FakeClock(NOW)
     store = await open_test_store(path, clock)
     try:

@@ -29,6 +29,9 @@ class AttributionSource(Protocol):
     def name(self) -> str:
         """What `Workload.source` will say."""
 
+    def concerns(self, query: AttributionQuery) -> bool:
+        """Whether this is the source to ask. The first registered one that says so is asked, and no other."""
+
     async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
         """The workloads that the requester may speak for, at least one; policy is asked about each in turn.
 
@@ -42,3 +45,19 @@ class AttributionSource(Protocol):
         `workload` is one that this source named. A name that nothing there carries is left out. Raises
         ServiceUnavailable when it cannot be looked up.
         """
+
+    async def start(self) -> None:
+        """Begin what runs beside the requests, in the loop that is running. Waits for nothing."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
+class StillSource:
+    """A source that runs nothing beside the requests."""
+
+    async def start(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return

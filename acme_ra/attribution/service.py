@@ -7,29 +7,35 @@ from acme_ra.core.identifiers import Identifier
 from acme_ra.core.problems import ServerInternal
 from acme_ra.core.request import Workload
 
-_CREDENTIAL = "credential"
 #: A directory without external accounts: nobody vouches for the requester, so policy sees no cluster or namespace.
 UNATTRIBUTED = (Workload(source="none"),)
 
 
 class Attribution:
-    """Picks the source that can say most: the credential's binding, where there is nothing better."""
+    """Picks the source that a query concerns: its cluster, or the credential's binding where there is none."""
 
     def __init__(self, sources: Mapping[str, AttributionSource]) -> None:
+        """`sources` in the order in which they are tried."""
         self._sources = dict(sources)
-        named = [name for name in self._sources if name != _CREDENTIAL]
-        self._preferred = named[0] if named else _CREDENTIAL
+
+    async def start(self) -> None:
+        for source in self._sources.values():
+            await source.start()
+
+    async def close(self) -> None:
+        for source in self._sources.values():
+            await source.close()
 
     async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
         """The workloads that the requester may speak for, or None when that cannot be known yet.
 
         Raises Unauthorized and ServiceUnavailable, as sources do.
         """
-        if query.credential is None:
-            return UNATTRIBUTED
-        source = self._sources.get(self._preferred)
+        source = next((one for one in self._sources.values() if one.concerns(query)), None)
         if source is None:
-            raise ServerInternal("no attribution source is configured")
+            if query.credential is not None or query.clusters:
+                raise ServerInternal("no attribution source is configured")
+            return UNATTRIBUTED
         workloads = await source.attribute(query)
         if workloads is not None and not workloads:
             # Empty means no: a source that names nobody must refuse, and one that does not is at fault.

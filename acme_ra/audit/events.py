@@ -202,6 +202,14 @@ class AuthorizationAttributed(Event, frozen=True, kw_only=True, omit_defaults=Tr
     workload: Workload | None
 
 
+class AttributionRefused(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """At the first authorization fetch it was found that the order is nobody's, or not of who asks."""
+
+    kind = "attribution.refused"
+    outcome = "refused"
+    error: StoredError
+
+
 class AuthorizationValid(Event, frozen=True, kw_only=True, omit_defaults=True):
     kind = "authorization.valid"
     outcome = "allowed"

@@ -1,10 +1,13 @@
 """Authorizations and their challenges (RFC 8555 §7.4.1, §7.5, RFC 9444)."""
 
+from typing import NoReturn
+
 import msgspec
 
 from acme_ra.audit import events
 from acme_ra.core.clock import Clock
 from acme_ra.core.decision import Decision, Outcome, Refusal
+from acme_ra.core.events import EventRecord
 from acme_ra.core.identifiers import Identifier, IdentifierType, parse_identifier
 from acme_ra.core.objects import Authorization, Order, StoredError
 from acme_ra.core.problems import Malformed, NotFound, Problem, ServiceUnavailable
@@ -177,7 +180,14 @@ class Authorizations:
         order = None if authorization.order_id is None else await self._store.order(authorization.order_id)
         if order is None or order.status != OrderStatus.PENDING:
             return
-        candidates = await self._decider.candidates(requester, order=order)
+        try:
+            candidates = await self._decider.candidates(requester, order=order)
+        except ServiceUnavailable:
+            raise
+        except Problem as problem:
+            # Nobody's order, or not this account's: it can never be finalized.
+            refused = events.AttributionRefused(error=stored(problem))
+            await self._end(order, problem, refused.record(self._clock.now(), requester.subject(order_id=order.id)))
         if candidates is None:
             raise ServiceUnavailable("the workload behind this order cannot be told yet; try again", retry_after=2)
         request = msgspec.structs.replace(
@@ -238,10 +248,12 @@ class Authorizations:
         except StoreConflict as error:
             raise ServiceUnavailable("the order is changing just now; try again", retry_after=1) from error
 
-    async def _end_order(self, requester: Requester, order: Order, decision: Decision) -> None:
-        now = self._clock.now()
-        record = refusal_event(requester, decision, now, order)
-        problem: Problem = refusal_problem(decision)
+    async def _end_order(self, requester: Requester, order: Order, decision: Decision) -> NoReturn:
+        record = refusal_event(requester, decision, self._clock.now(), order)
+        await self._end(order, refusal_problem(decision), record)
+
+    async def _end(self, order: Order, problem: Problem, record: EventRecord) -> NoReturn:
+        """End the order durably, then tell why."""
 
         def end(tx: Transaction) -> None:
             tx.move_order(order.id, expected=OrderStatus.PENDING, to=OrderStatus.INVALID, error=stored(problem))

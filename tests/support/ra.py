@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_ra.attribution.contract import AttributionQuery
+from acme_ra.attribution.contract import AttributionQuery, AttributionSource, StillSource
 from acme_ra.attribution.service import Attribution
 from acme_ra.attribution.sources.credential import CredentialSource
 from acme_ra.core.approval import Approval
@@ -150,7 +150,7 @@ class RecordingAuthority:
         return getattr(self.inner, name)
 
 
-class FakeSource:
+class FakeSource(StillSource):
     """An attribution source that knows the workload only once there is an order, as a cluster does."""
 
     name = "fake"
@@ -159,6 +159,9 @@ class FakeSource:
         self.workloads: tuple[Workload, ...] | None = None
         self.carried: dict[str, str] | Problem = {}
         self.route_queries: list[tuple[str, tuple[str, ...]]] = []
+
+    def concerns(self, query: AttributionQuery) -> bool:
+        return query.credential is not None
 
     async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
         return None if query.order is None else self.workloads
@@ -285,7 +288,7 @@ async def make_ra(
     clock: FakeClock,
     *,
     policies: str = POLICIES,
-    source: FakeSource | None = None,
+    source: AttributionSource | None = None,
     caa: str = "off",
 ) -> RA:
     """Put the parts together as the composition root does."""
@@ -305,7 +308,7 @@ async def make_ra(
     }
     validation = ScriptedValidation()
     urls = Urls("https://ra.test")
-    sources = {"credential": CredentialSource()} if source is None else {"fake": source}
+    sources = {"credential": CredentialSource()} if source is None else {source.name: source}
     seal = ApprovalSeal(sealer.derive("order-approval"))
     approvals = Approvals(store=store, clock=clock, seal=seal, timeout=settings.approval_timeout)
     decider = Decider(attribution=Attribution(sources), policy=policy, approvals=approvals, urls=urls, clock=clock)

@@ -2,19 +2,22 @@
 
 import re
 
-from acme_ra.attribution.contract import AttributionQuery
+from acme_ra.attribution.contract import AttributionQuery, StillSource
+from acme_ra.attribution.credentials import check_credential, evidence_of
 from acme_ra.core.identifiers import Identifier
-from acme_ra.core.objects import Credential
 from acme_ra.core.problems import Unauthorized
 from acme_ra.core.request import Workload
 
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 
-class CredentialSource:
+class CredentialSource(StillSource):
     """The operator bound the credential to a cluster and namespaces when it was made."""
 
     name = "credential"
+
+    def concerns(self, query: AttributionQuery) -> bool:
+        return query.credential is not None
 
     async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
         """One workload for each namespace that the binding names.
@@ -24,14 +27,10 @@ class CredentialSource:
         credential = query.credential
         if credential is None:
             raise Unauthorized("this account has no external account credential; register with one")
-        self._check(credential, query.directory)
+        check_credential(credential, query.directory)
         binding = credential.binding
         namespaces = tuple(dict.fromkeys(one for one in binding.namespaces if _NAMESPACE.match(one)))
-        evidence = {
-            "credential": credential.kid,
-            "credential_name": credential.name,
-            "generation": str(credential.generation),
-        }
+        evidence = evidence_of(credential)
         return tuple(
             Workload(
                 source=self.name,
@@ -46,19 +45,3 @@ class CredentialSource:
     async def routes(self, workload: Workload, identifiers: tuple[Identifier, ...]) -> dict[str, str]:
         """A binding knows of no Ingress, Gateway or route, so it shows none."""
         return {}
-
-    def _check(self, credential: Credential, directory: str) -> None:
-        """Raises Unauthorized for a credential that speaks for nobody any more.
-
-        Expiry is not looked at: it ends new registrations, and an account that was made in time goes on until its
-        credential is disabled. An issuer in a cluster must not stop on the day that its secret expires.
-        """
-        reason = ""
-        if credential.disabled_at is not None:
-            reason = "is disabled"
-        elif credential.binding.directories and directory not in credential.binding.directories:
-            reason = f"is not for the directory {directory}"
-        if reason:
-            raise Unauthorized(
-                f"the external account credential {credential.kid} of this account {reason}; ask for a new one"
-            )

@@ -116,7 +116,7 @@ async def test_without_a_credential_nothing_is_known() -> None:
 async def test_a_source_that_names_nobody_is_at_fault() -> None:
     """Empty means no: neither "any" nor a refusal that was not meant."""
 
-    class Empty:
+    class Empty(CredentialSource):
         name = "empty"
 
         async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
@@ -131,12 +131,12 @@ async def test_a_source_that_names_nobody_is_at_fault() -> None:
 async def test_what_is_not_known_yet_stays_so() -> None:
     """A source of the cluster goes before the credential, and may have to be asked again later."""
 
-    class Later:
+    class Later(CredentialSource):
         name = "kubernetes"
 
         async def attribute(self, query: AttributionQuery) -> tuple[Workload, ...] | None:
             return None
 
-    attribution = Attribution({"credential": CredentialSource(), "kubernetes": Later()})
+    attribution = Attribution({"kubernetes": Later(), "credential": CredentialSource()})
 
     assert await attribution.attribute(query(credential(Binding(namespaces=("shop",))))) is None

@@ -1,0 +1,85 @@
+"""From an Order to the person's object: every link is read live, and believed only if the UIDs agree."""
+
+from typing import TypeVar
+
+import msgspec
+
+from acme_ra.attribution.sources.kubernetes.objects import (
+    CERT_MANAGER,
+    CERTIFICATE_REQUESTS,
+    CERTIFICATES,
+    CertificateRequestObject,
+    OrderObject,
+)
+from acme_ra.attribution.sources.kubernetes.routes import GATEWAY_GROUP, GATEWAYS, INGRESSES
+from acme_ra.core.problems import Unauthorized
+from acme_ra.kubernetes.client import ApiClient
+from acme_ra.kubernetes.errors import ApiNotFound
+from acme_ra.kubernetes.resources import Meta, OwnerReference, Resource
+
+T = TypeVar("T", CertificateRequestObject, Meta)
+_OWNERS = {("networking.k8s.io", "Ingress"): INGRESSES, (GATEWAY_GROUP, "Gateway"): GATEWAYS}
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """What was verified; "" for what the Order does not lead to."""
+
+    certificate: str = ""
+    owner: str = ""  # "Ingress web"
+    evidence: dict[str, str] = {}
+
+
+async def follow(client: ApiClient, order: OrderObject) -> Chain:
+    """Order → CertificateRequest → Certificate → Ingress or Gateway, as far as it goes.
+
+    An absent reference ends the chain: what is unknown stays unknown. A reference to what is not there, or is another
+    object of that name, is a refusal. Raises Unauthorized, KubernetesError.
+    """
+    namespace = order.metadata.namespace
+    reference = _reference(order.metadata.controller, CERT_MANAGER, "CertificateRequest")
+    if reference is None:
+        return Chain()
+    request = await _owner(client, CERTIFICATE_REQUESTS, reference, namespace, CertificateRequestObject)
+    if request.spec.request != order.spec.request or request.spec.issuer_ref.same != order.spec.issuer_ref.same:
+        raise Unauthorized(
+            f"CertificateRequest {namespace}/{reference.name} asks for something else than its Order "
+            f"{order.metadata.name}; delete the CertificateRequest, and it will be made anew"
+        )
+    evidence = {"certificate_request": reference.name, "certificate_request_uid": reference.uid}
+    if request.spec.username:
+        evidence["requested_by"] = request.spec.username
+    reference = _reference(request.metadata.controller, CERT_MANAGER, "Certificate")
+    if reference is None:
+        return Chain(evidence=evidence)
+    certificate = await _owner(client, CERTIFICATES, reference, namespace, Meta)
+    evidence |= {"certificate": reference.name, "certificate_uid": reference.uid}
+    owner = certificate.metadata.controller
+    resource = None if owner is None else _OWNERS.get((_group(owner), owner.kind))
+    if owner is None or resource is None:
+        return Chain(certificate=reference.name, evidence=evidence)
+    await _owner(client, resource, owner, namespace, Meta)
+    told = f"{owner.kind} {owner.name}"
+    return Chain(certificate=reference.name, owner=told, evidence=evidence | {"owner": told, "owner_uid": owner.uid})
+
+
+async def _owner(client: ApiClient, resource: Resource, reference: OwnerReference, namespace: str, into: type[T]) -> T:
+    """The owner as it is now. Owners are of the same namespace, whatever a reference says."""
+    told = f"{reference.kind} {namespace}/{reference.name}"
+    try:
+        found = await client.get(resource, reference.name, namespace=namespace, into=into)
+    except ApiNotFound as error:
+        raise Unauthorized(f"{told}, which the request comes from, was deleted") from error
+    if not reference.uid or found.metadata.uid != reference.uid:
+        raise Unauthorized(f"{told} is not the one that the request comes from: it was made anew since, or never was")
+    return found
+
+
+def _reference(reference: OwnerReference | None, group: str, kind: str) -> OwnerReference | None:
+    if reference is None or (_group(reference), reference.kind) != (group, kind):
+        return None
+    return reference
+
+
+def _group(reference: OwnerReference) -> str:
+    group, separator, _ = reference.api_version.partition("/")
+    return group if separator else ""
