@@ -145,7 +145,13 @@ class _Builder:
     def directories(self) -> dict[str, Directory]:
         networks = tuple(self.configuration.validation.allowed_networks)
         return {
-            name: Directory(name, settings, profiles=self.issuance.profile_facts, allowed_networks=networks)
+            name: Directory(
+                name,
+                settings,
+                profiles=self.issuance.profile_facts,
+                authority_ends=self.issuance.authority_ends,
+                allowed_networks=networks,
+            )
             for name, settings in self.configuration.directories.items()
         }
 

@@ -76,3 +76,4 @@ class Facts(msgspec.Struct, frozen=True):
     authorities: tuple[str, ...]  # that the directory offers, its default first
     challenges: tuple[str, ...]  # that the directory offers
     policy_names: tuple[str, ...] = ("*",)  # globs: the policies that this directory selects by name
+    authority_ends: dict[str, Instant] = {}  # when the chain of an authority ends, where that is known

@@ -45,6 +45,9 @@ class CertificateAuthority:
         self._builders: dict[tuple[str, str], LeafBuilder] = {}
         self._verifiers: dict[tuple[str, str], Verifier] = {}
         self._throw_away: dict[KeyAlgorithm, MemorySigner] = {}
+        self.authority_ends: dict[str, Instant] = {
+            name: authority.issuer.not_after for name, authority in authorities.items()
+        }
         self.profile_facts: dict[str, ProfileFacts] = {name: profile.facts for name, profile in profiles.items()}
 
     async def start(self) -> None:

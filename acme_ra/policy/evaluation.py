@@ -157,8 +157,8 @@ def _propose(grant: Policy | None, guards: list[Policy], request: IssuanceReques
     for guard in holding:
         if guard.maximum is not None and guard.maximum < limit:
             limit = guard.maximum
-    base, not_before, not_after = settle(request, facts.now, limit)
     authority = authority or (facts.authorities[0] if facts.authorities else "")
+    base, not_before, not_after = settle(request, facts.now, limit, facts.authority_ends.get(authority))
     approvals = _missing_approvals(grant, holding, request)
     return Proposal(name, profile, authority, proof_needed, challenges, base, not_before, not_after, approvals)
 

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from acme_ra.core.clock import Instant
 from acme_ra.core.request import Facts, ProfileFacts
 from acme_ra.core.settings import Network
 from acme_ra.registration.settings import DirectorySettings
@@ -16,12 +17,17 @@ class Directory:
         settings: DirectorySettings,
         *,
         profiles: dict[str, ProfileFacts],
+        authority_ends: dict[str, Instant],
         allowed_networks: tuple[Network, ...] = (),
     ) -> None:
-        """`profiles` are all that issuance knows; `allowed_networks` are the server's, if this directory has none."""
+        """`profiles` and `authority_ends` are all that issuance knows.
+
+        `allowed_networks` are the server's, if this directory has none.
+        """
         self.name = name
         self.settings = settings
         self._profiles = {profile: profiles[profile] for profile in settings.profiles}
+        self._authority_ends = authority_ends
         own = settings.allowed_networks
         self.allowed_networks: tuple[Network, ...] = allowed_networks if own is None else tuple(own)
 
@@ -29,7 +35,7 @@ class Directory:
     def challenges(self) -> tuple[str, ...]:
         return tuple(self.settings.challenges)
 
-    def facts(self, now: int) -> Facts:
+    def facts(self, now: Instant) -> Facts:
         """What policy needs to know of this directory at this instant."""
         return Facts(
             now=now,
@@ -38,6 +44,7 @@ class Directory:
             authorities=self._authorities,
             challenges=self.challenges,
             policy_names=self._policy_names,
+            authority_ends=self._authority_ends,
         )
 
     @cached_property

@@ -393,7 +393,7 @@ def fake_registration(**settings: Any) -> FakeRegistration:
         "external_account_required": False,
     }
     chosen = DirectorySettings(**(plain | settings))
-    directories = {name: Directory(name, chosen, profiles=_Any()) for name in ("internal", "other")}
+    directories = {name: Directory(name, chosen, profiles=_Any(), authority_ends={}) for name in ("internal", "other")}
     return FakeRegistration(directories, Urls(BASE))
 
 

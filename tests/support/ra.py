@@ -300,7 +300,12 @@ async def make_ra(
     settings = OrderSettings(validation_backoff=10, inline_validation=60_000, validation_attempts=3)
     shared = DirectorySettings(authorities=["intermediate"], profiles={"default": "plain", "short": "short"})
     directories = {
-        name: Directory(name, shared.model_copy(update=update), profiles=issuance.profile_facts)
+        name: Directory(
+            name,
+            shared.model_copy(update=update),
+            profiles=issuance.profile_facts,
+            authority_ends=issuance.authority_ends,
+        )
         for name, update in (
             ("default", {"caa": caa, "caa_identities": ["ca.test"]}),
             ("open", {"external_account_required": False}),

@@ -1,7 +1,7 @@
 """How long a certificate may be valid (RFC 8555 §7.1.3 notBefore and notAfter).
 
-Without a requested end the certificate is as long as everything allows. A requested end beyond that is refused; up to
-CLOCK_SKEW beyond is taken as a difference of clocks and shortened.
+Without a requested end the certificate is as long as everything allows, the life of its authority included. A requested
+end beyond that is refused; up to CLOCK_SKEW beyond is taken as a difference of clocks and shortened.
 """
 
 from acme_ra.core.clock import HOUR, MINUTE, Instant, to_rfc3339
@@ -29,7 +29,7 @@ class MaxDuration:
 
 
 class Validity:
-    """The requested start and end make sense, and the profile can give them."""
+    """The requested start and end make sense, and profile and authority can give them."""
 
     name = "validity"
     late = False
@@ -49,6 +49,15 @@ class Validity:
         ):
             reason = _too_long(request.not_after, proposal.base, profile.validity)
             findings.append(self._finding(f"{reason} by profile {proposal.profile}"))
+        end = facts.authority_ends.get(proposal.authority)
+        if end is not None and end <= facts.now:
+            findings.append(self._finding(f"authority {proposal.authority} ended at {to_rfc3339(end)}"))
+            return tuple(findings)
+        if end is not None and request.not_after is not None and proposal.not_after > end:
+            asked, latest = to_rfc3339(request.not_after), to_rfc3339(end)
+            findings.append(
+                self._finding(f"notAfter {asked} is too late; authority {proposal.authority} ends at {latest}")
+            )
         if profile is not None and profile.validity <= 0:
             findings.append(self._finding(f"profile {proposal.profile} cannot give any validity now"))
         elif profile is not None and proposal.not_after <= max(proposal.not_before, facts.now):
@@ -62,14 +71,18 @@ class Validity:
         return Finding(self.name, reason)
 
 
-def settle(request: IssuanceRequest, now: Instant, maximum: int) -> tuple[Instant, Instant, Instant]:
-    """(base, not_before, not_after): what would be given under `maximum`; longer only if longer was asked for.
+def settle(
+    request: IssuanceRequest, now: Instant, maximum: int, authority_end: Instant | None
+) -> tuple[Instant, Instant, Instant]:
+    """(base, not_before, not_after): what would be given under both limits; longer only if longer was asked for.
 
     A requested start that has passed meanwhile stands for up to PAST_START and moves along after that.
     """
     not_before = now if request.not_before is None else max(request.not_before, now - PAST_START)
     base = min(not_before, now)
     latest = base + max(maximum, 0)
+    if authority_end is not None and authority_end < latest:
+        latest = authority_end
     wanted = request.not_after
     if wanted is None or latest < wanted <= latest + CLOCK_SKEW:
         return base, not_before, latest

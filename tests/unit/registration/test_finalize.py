@@ -341,3 +341,33 @@ async def test_renewal_information_lies_within_the_lifetime(ra: RA) -> None:
     await ra.revocation.revoke(shop.directory, certificate.leaf, 4, requester=shop, key_fingerprint=None)
     revoked = await ra.renewal_info.fetch(certificate.ari_id)
     assert certificate.not_before < revoked.start < revoked.end <= ra.clock.now()
+
+
+async def test_near_the_end_of_the_authority_certificates_are_shorter(ra: RA) -> None:
+    """Issued, not refused: it ends with its issuer, and the recorded decision says so."""
+    shop = await ra.requester("shop")
+    end = ra.authority.inner.issuer.not_after
+    ra.clock.instant = end - 3 * DAY
+
+    order = await ra.finalize(shop, await ra.ready_order(shop, "web.shop.svc"))
+
+    certificate, _ = await ra.certificates.fetch(shop, order.certificate)
+    leaf = x509.load_der_x509_certificate(certificate.leaf)
+    allowed = [event async for event in ra.store.events(EventFilter(kind="decision.allowed"))][-1]
+    assert (
+        leaf.not_valid_after_utc
+        == x509.load_der_x509_certificate(ra.revocation.authority_certificate("intermediate")).not_valid_after_utc
+    )
+    assert certificate.not_after == end
+    assert f'"not_after":{end}'.encode() in allowed.record.body
+
+
+async def test_an_end_beyond_the_authoritys_is_refused_when_the_order_is_placed(ra: RA) -> None:
+    """Who asks for it explicitly gets that or nothing, and is told before any challenge."""
+    shop = await ra.requester("shop")
+    ra.clock.instant = ra.authority.inner.issuer.not_after - 3 * DAY
+
+    with pytest.raises(RejectedIdentifier, match="authority intermediate ends at"):
+        await ra.order(shop, "web.shop.svc", not_after=to_rfc3339(ra.clock.now() + 4 * DAY))
+
+    assert ra.authority.calls == []
