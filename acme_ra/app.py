@@ -15,6 +15,7 @@ from acme_ra.acme.nonces import open_nonces
 from acme_ra.acme.site import RequestObserver
 from acme_ra.attribution.registry import all_sources
 from acme_ra.attribution.service import Attribution
+from acme_ra.attribution.sources.kubernetes.events import RefusalEvents
 from acme_ra.config import Configuration, ConfigurationInvalid, Mistake, load_configuration
 from acme_ra.config.schema import closest
 from acme_ra.config.secrets import KeyFileUnusable, read_key_file
@@ -46,6 +47,7 @@ from acme_ra.registration.directories import Directory
 from acme_ra.registration.finalize import Finalizer
 from acme_ra.registration.orders import Orders
 from acme_ra.registration.planning import Planner
+from acme_ra.registration.refusals import RefusalListener
 from acme_ra.registration.renewal_info import RenewalInfo
 from acme_ra.registration.revocation import Revocation
 from acme_ra.registration.signing import Signing
@@ -94,6 +96,9 @@ async def compose(shared: Shared, node: int, *, stack: AsyncExitStack, observe: 
     attribution = Attribution(all_sources(clusters))
     stack.push_async_callback(attribution.close)
     await attribution.start()
+    refusals = RefusalEvents(clusters, clock)
+    stack.push_async_callback(refusals.close)
+    await refusals.start()
     builder = _Builder(
         configuration=configuration,
         store=store,
@@ -103,6 +108,7 @@ async def compose(shared: Shared, node: int, *, stack: AsyncExitStack, observe: 
         issuance=issuance,
         validation=validation,
         attribution=attribution,
+        refusals=refusals,
         policy=PolicyEngine(shared.policies, approval_key=sealer.derive("approval")),
     )
     stack.push_async_callback(builder.validations.close)
@@ -139,6 +145,7 @@ class _Builder:
     issuance: CertificateAuthority
     validation: ValidationAuthority
     attribution: Attribution
+    refusals: RefusalListener
     policy: PolicyEngine
 
     @cached_property
@@ -160,7 +167,12 @@ class _Builder:
         timeout = self.configuration.orders.approval_timeout
         approvals = Approvals(store=self.store, clock=self.clock, seal=approval_seal(self.sealer), timeout=timeout)
         return Decider(
-            attribution=self.attribution, policy=self.policy, approvals=approvals, urls=self.urls, clock=self.clock
+            attribution=self.attribution,
+            policy=self.policy,
+            approvals=approvals,
+            urls=self.urls,
+            clock=self.clock,
+            refusals=self.refusals,
         )
 
     @cached_property

@@ -11,13 +11,14 @@ from acme_ra.core.events import EventRecord
 from acme_ra.core.identifiers import Identifier, IdentifierType, parse_identifier
 from acme_ra.core.objects import Authorization, Order, StoredError
 from acme_ra.core.problems import Malformed, NotFound, Problem, ServiceUnavailable
-from acme_ra.core.request import IssuanceRequest, Stage
+from acme_ra.core.request import IssuanceRequest, Stage, Workload
 from acme_ra.core.status import AuthorizationStatus, ChallengeStatus, OrderStatus
 from acme_ra.registration.accounts import Requester
 from acme_ra.registration.approvals import make_ready, plan_approvals
 from acme_ra.registration.deciding import Decider, namespace_of, refusal_event, refusal_problem, refuse, scope_of
 from acme_ra.registration.loading import load_authorization, stored
 from acme_ra.registration.planning import Plan, Planner
+from acme_ra.registration.refusals import tell
 from acme_ra.registration.validations import Validations
 from acme_ra.storage.contract import Conflict as StoreConflict
 from acme_ra.storage.contract import Store, Transaction
@@ -250,9 +251,11 @@ class Authorizations:
 
     async def _end_order(self, requester: Requester, order: Order, decision: Decision) -> NoReturn:
         record = refusal_event(requester, decision, self._clock.now(), order)
-        await self._end(order, refusal_problem(decision), record)
+        await self._end(order, refusal_problem(decision), record, workload=decision.request.workload)
 
-    async def _end(self, order: Order, problem: Problem, record: EventRecord) -> NoReturn:
+    async def _end(
+        self, order: Order, problem: Problem, record: EventRecord, *, workload: Workload | None = None
+    ) -> NoReturn:
         """End the order durably, then tell why."""
 
         def end(tx: Transaction) -> None:
@@ -264,4 +267,5 @@ class Authorizations:
         except StoreConflict:
             # Another fetch of the same order has ended it already; the refusal is the same.
             raise problem from None
+        tell(self._decider.refusals, workload, order.identifiers, problem)
         raise problem

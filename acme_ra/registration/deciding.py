@@ -17,17 +17,26 @@ from acme_ra.core.urls import Urls
 from acme_ra.policy.engine import PolicyEngine
 from acme_ra.registration.accounts import Requester
 from acme_ra.registration.approvals import Approvals, requesters
+from acme_ra.registration.refusals import RefusalListener
 
 
 class Decider:
     """Joins attribution and policy for the steps of an order."""
 
     def __init__(
-        self, *, attribution: Attribution, policy: PolicyEngine, approvals: Approvals, urls: Urls, clock: Clock
+        self,
+        *,
+        attribution: Attribution,
+        policy: PolicyEngine,
+        approvals: Approvals,
+        urls: Urls,
+        clock: Clock,
+        refusals: RefusalListener,
     ) -> None:
         self._attribution = attribution
         self.policy = policy
         self.approvals = approvals
+        self.refusals = refusals
         self._urls = urls
         self._clock = clock
 

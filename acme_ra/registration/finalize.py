@@ -20,6 +20,7 @@ from acme_ra.registration.accounts import Requester
 from acme_ra.registration.deciding import Decider, identity_of, namespace_of
 from acme_ra.registration.jwks import key_fingerprint
 from acme_ra.registration.loading import as_of, authorization_as_of, load_order, stored
+from acme_ra.registration.refusals import tell
 from acme_ra.registration.signing import Signing
 from acme_ra.storage.contract import Conflict as StoreConflict
 from acme_ra.storage.contract import Store, Transaction
@@ -105,7 +106,7 @@ class Finalizer:
         except StoreConflict:
             return _repeated(await load_order(self._store, requester, unverified_id), verified)
         # 6 to 9 are the same for a first try and for a resumed one.
-        return await self._signing.complete(order, approval)
+        return await self._complete(order, approval)
 
     async def _awaited(self, order: Order) -> str:
         """Which people a pending order waits for, if its client was too impatient."""
@@ -217,6 +218,7 @@ class Finalizer:
             await self._store.transact(refuse)
         except StoreConflict as error:
             raise OrderNotReady("the order was finalized by another request at the same time") from error
+        tell(self._decider.refusals, decision.request.workload, order.identifiers, problem)
         raise problem
 
     async def _record_refusal(self, requester: Requester, order: Order, problem: Problem) -> None:
@@ -231,6 +233,14 @@ class Finalizer:
             tx.append_event(record)
 
         await self._store.transact(refuse)
+        tell(self._decider.refusals, order.workload, order.identifiers, problem)
+
+    async def _complete(self, order: Order, approval: Approval) -> Order:
+        try:
+            return await self._signing.complete(order, approval)
+        except Problem as problem:
+            tell(self._decider.refusals, order.workload, order.identifiers, problem)
+            raise
 
 
 def check_names(order: Order, verified: VerifiedCSR) -> None:

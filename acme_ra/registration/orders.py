@@ -24,6 +24,7 @@ from acme_ra.registration.approvals import make_ready, plan_approvals
 from acme_ra.registration.deciding import Decider, namespace_of, refusal_event, refusal_problem, refuse, scope_of
 from acme_ra.registration.loading import as_of, load_order
 from acme_ra.registration.planning import Plan, Planner
+from acme_ra.registration.refusals import tell
 from acme_ra.registration.settings import OrderSettings
 from acme_ra.storage.contract import Conflict as StoreConflict
 from acme_ra.storage.contract import Store, Transaction
@@ -97,8 +98,16 @@ class Orders:
         """The account's order as it stands. Raises NotFound, and the refusal of one that nobody approved."""
         order = await load_order(self._store, requester, unverified_id)
         if order.status in (OrderStatus.PENDING, OrderStatus.INVALID):
-            order = await self._decider.approvals.settle(order)
+            order = await self._settle(order)
         return as_of(order, self._clock.now())
+
+    async def _settle(self, order: Order) -> Order:
+        """The order, or the refusal of its approval, which the cluster shows too."""
+        try:
+            return await self._decider.approvals.settle(order)
+        except Problem as problem:
+            tell(self._decider.refusals, order.workload, order.identifiers, problem)
+            raise
 
     def _draft(
         self,

@@ -150,3 +150,27 @@ async def test_another_csr_for_the_same_names_is_refused(world: World) -> None:
 
     assert world.ra.authority.calls == []
     assert (await world.finalize(order)).status == "valid"
+
+
+async def test_a_refusal_is_told_to_who_listens_after_it_is_durable(world: World) -> None:
+    """With the workload that the cluster named; an attribution that fails names nobody."""
+    refused = await world.place("evil", "web.shop.svc")
+    with pytest.raises(RejectedIdentifier):
+        await world.fetch(refused)
+    (told,) = world.ra.refusals.notices
+    assert (told.workload.namespace, told.workload.name) == ("evil", f"c{refused.id}")
+    assert told.names == ("web.shop.svc",)
+    assert "web.shop.svc" in told.detail
+
+    nobodys = await world.ra.order(world.requester, "web.shop.svc")
+    with pytest.raises(Unauthorized):
+        await world.fetch(nobodys)
+    assert world.ra.refusals.notices == [told]
+
+    late = await world.place("shop", "web.shop.svc")
+    await world.fetch(late)
+    world.ra.change_policy("")
+    with pytest.raises(RejectedIdentifier):
+        await world.finalize(late)
+    assert [one.workload.namespace for one in world.ra.refusals.notices] == ["evil", "shop"]
+    assert (await world.ra.kinds())[-1] == "decision.refused"

@@ -25,6 +25,7 @@ from acme_ra.core.clock import Instant
 from acme_ra.core.identifiers import Identifier, IdentifierType
 from acme_ra.core.objects import Binding, Order
 from acme_ra.core.problems import Problem
+from acme_ra.core.refusals import RefusalNotice
 from acme_ra.core.request import Workload
 from acme_ra.core.sealing import Sealer
 from acme_ra.core.urls import Urls
@@ -173,6 +174,16 @@ class FakeSource(StillSource):
         return {one.value: self.carried[one.value] for one in identifiers if one.value in self.carried}
 
 
+class RecordedRefusals:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.notices: list[RefusalNotice] = []
+
+    def refused(self, notice: RefusalNotice) -> None:
+        self.notices.append(notice)
+
+
 @dataclass
 class RA:
     """The parts, and short ways to use them."""
@@ -197,6 +208,7 @@ class RA:
     sealer: Sealer
     policy_file: Path
     urls: Urls
+    refusals: RecordedRefusals
     keys: dict[int, ec.EllipticCurvePrivateKey] = field(default_factory=dict)
 
     async def requester(
@@ -316,7 +328,15 @@ async def make_ra(
     sources = {"credential": CredentialSource()} if source is None else {source.name: source}
     seal = ApprovalSeal(sealer.derive("order-approval"))
     approvals = Approvals(store=store, clock=clock, seal=seal, timeout=settings.approval_timeout)
-    decider = Decider(attribution=Attribution(sources), policy=policy, approvals=approvals, urls=urls, clock=clock)
+    refusals = RecordedRefusals()
+    decider = Decider(
+        attribution=Attribution(sources),
+        policy=policy,
+        approvals=approvals,
+        urls=urls,
+        clock=clock,
+        refusals=refusals,
+    )
     planner = Planner(store=store, clock=clock, validation=validation, settings=settings)  # type: ignore[arg-type]
     validations = Validations(store=store, clock=clock, validation=validation, settings=settings)  # type: ignore[arg-type]
     signing = Signing(store=store, clock=clock, issuance=issuance)
@@ -358,4 +378,5 @@ async def make_ra(
         sealer=sealer,
         policy_file=policy_file,
         urls=urls,
+        refusals=refusals,
     )
