@@ -62,8 +62,13 @@ def _allow_many_connections() -> None:
 
 
 def worker_count(configuration: Configuration) -> int:
-    """As many as configured; without that one for each core that this process may use, at most four."""
-    return configuration.server.workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
+    """As many as configured; without that one for each core of this process but one, at most four (ADR 11)."""
+    return configuration.server.workers or default_workers(len(os.sched_getaffinity(0)))
+
+
+def default_workers(cores: int) -> int:
+    """A core is left to the kernel, to the linter, and to whoever asks from this machine."""
+    return max(1, min(_MOST_WORKERS, cores - 1))
 
 
 def external_url(configuration: Configuration, endpoint: Endpoint) -> str:

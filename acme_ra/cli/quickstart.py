@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True)
 @click.option("--listen", metavar="HOST:PORT", help="Port 0 chooses a free one.  [default: 127.0.0.1:14000]")
 @click.option("--hostname", help="The name or address that clients use, when it is not the listener's.")
-@click.option("--workers", type=click.IntRange(min=0, max=64), help="Processes; 0: one for each core, at most 4.")
+@click.option("--workers", type=click.IntRange(min=0, max=64), help="Processes; 0: for each core but one, at most 4.")
 def quickstart(data: Path, listen: str | None, hostname: str | None, workers: int | None) -> int:
     """Make a data directory with keys, CA, database, policies and one EAB credential; then serve.
 

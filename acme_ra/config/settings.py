@@ -49,7 +49,7 @@ class ServerSettings(Settings):
         default=None, description="the origin that clients use; absent means https:// and the listener's address"
     )
     tls: TLSSettings
-    workers: int = Field(default=0, ge=0, le=64, description="processes; 0 means one for each core, at most 4")
+    workers: int = Field(default=0, ge=0, le=64, description="processes; 0 means one for each core but one, at most 4")
     shutdown_timeout: Duration = Field(default=10 * SECOND, description="how long requests may take to finish at stop")
 
     @property
