@@ -193,7 +193,12 @@ class _Builder:
             accounts=Accounts(store=store, clock=clock, sealer=self.sealer),
             orders=Orders(store=store, clock=clock, decider=decider, planner=planner, settings=settings),
             authorizations=Authorizations(
-                store=store, clock=clock, decider=decider, planner=planner, validations=self.validations
+                store=store,
+                clock=clock,
+                decider=decider,
+                planner=planner,
+                validations=self.validations,
+                settings=settings,
             ),
             finalizer=Finalizer(
                 store=store,

@@ -134,7 +134,6 @@ async def main(rounds: int, clients: int, path: Path) -> None:
             ("read an order", lambda n: store.order(n % rounds + 1)),
             ("read an authorization", lambda n: store.authorization(n % rounds + 1)),
             ("read a certificate", lambda n: store.certificate(n % rounds + 1)),
-            ("pending orders of an account", lambda n: store.pending_orders(1, limit=1000)),
         ):
             await measure(title, rounds, 1, read)
     finally:

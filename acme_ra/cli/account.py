@@ -5,15 +5,13 @@ from typing import Any
 
 import click
 
-from acme_ra.audit import events
-from acme_ra.audit.events import Subject
 from acme_ra.cli.frame import Exit, LazyGroup, fail, global_options, print_fields, print_json, print_table, session
 from acme_ra.cli.storing import moment, opened, paged, reported, row_of, stamp, tell_more
 from acme_ra.config import Configuration
 from acme_ra.core.clock import SystemClock
 from acme_ra.core.objects import Account, Credential
 from acme_ra.core.status import AccountStatus
-from acme_ra.storage.contract import Conflict, Transaction
+from acme_ra.storage.contract import Conflict
 
 _COMMANDS = {
     "list": ("acme_ra.cli.account:list_accounts", "List accounts."),
@@ -68,7 +66,7 @@ def show(account_id: str) -> None:
 @global_options
 @click.argument("account_id", metavar="ACCOUNT")
 def deactivate(account_id: str) -> None:
-    """Deactivate an account for good. What was issued to it stays valid."""
+    """Deactivate an account for good, and its unfinished orders. What was issued to it stays valid."""
     one = asyncio.run(_deactivate(session().configuration(), account_id))
     if session().json:
         print_json({"id": one.id, "status": AccountStatus.DEACTIVATED})
@@ -85,16 +83,12 @@ async def _find(configuration: Configuration, account_id: str) -> tuple[Account,
 
 
 async def _deactivate(configuration: Configuration, account_id: str) -> Account:
+    from acme_ra.registration.accounts import deactivate_account
+
     one, _ = await _find(configuration, account_id)
-    now = SystemClock().now()
-
-    def work(tx: Transaction) -> None:
-        tx.move_account(one.id, expected=AccountStatus.VALID, to=AccountStatus.DEACTIVATED)
-        tx.append_event(events.AccountDeactivated().record(now, Subject(directory=one.directory, account_id=one.id)))
-
     async with opened(configuration) as store:
         try:
-            await store.transact(work)
+            await deactivate_account(store, one, SystemClock().now())
         except Conflict:
             fail(f"account {one.id} is {one.status}, so it cannot be deactivated", Exit.REFUSED)
     return one

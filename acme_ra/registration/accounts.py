@@ -6,9 +6,9 @@ import msgspec
 
 from acme_ra.audit import events
 from acme_ra.audit.events import Subject
-from acme_ra.core.clock import Clock
+from acme_ra.core.clock import Clock, Instant
 from acme_ra.core.encoding import random_secret
-from acme_ra.core.objects import Account, Credential, ResourceId
+from acme_ra.core.objects import Account, Credential, ResourceId, StoredError
 from acme_ra.core.problems import (
     AccountDoesNotExist,
     Conflict,
@@ -20,13 +20,15 @@ from acme_ra.core.problems import (
     UserActionRequired,
 )
 from acme_ra.core.sealing import Sealer
-from acme_ra.core.status import AccountStatus
+from acme_ra.core.status import AccountStatus, OrderStatus
 from acme_ra.registration.directories import Directory
 from acme_ra.storage.contract import Conflict as StoreConflict
 from acme_ra.storage.contract import Page, Store, Transaction
 
 MAX_CONTACTS = 10
 ORDERS_PER_PAGE = 100
+_CANCELLED_AT_ONCE = 100
+_CANCELLED = StoredError("unauthorized", "the account of this order was deactivated")
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$&'*+/=^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})\Z")
 _EAB_REFUSED = "the external account credential is unknown, or its MAC does not match; ask for a new credential"
 
@@ -163,15 +165,10 @@ class Accounts:
         return msgspec.structs.replace(account, contacts=contacts)
 
     async def deactivate(self, requester: Requester) -> Account:
-        """Deactivate for good (RFC 8555 §7.3.6)."""
-        account, now = requester.account, self._clock.now()
-
-        def deactivate(tx: Transaction) -> None:
-            tx.move_account(account.id, expected=AccountStatus.VALID, to=AccountStatus.DEACTIVATED)
-            tx.append_event(events.AccountDeactivated().record(now, requester.subject()))
-
+        """Deactivate for good, and with it every order that is not being signed (RFC 8555 §7.3.6)."""
+        account = requester.account
         try:
-            await self._store.transact(deactivate)
+            await deactivate_account(self._store, account, self._clock.now())
         except StoreConflict as error:
             raise Unauthorized("the account is not valid any more") from error
         return msgspec.structs.replace(account, status=AccountStatus.DEACTIVATED)
@@ -223,6 +220,31 @@ class Accounts:
         record = event.record(now, Subject(directory=directory.name))
         await self._store.transact(lambda tx: tx.append_event(record))
         raise Unauthorized(f"the external account credential {credential.kid} {reason}; ask for a new one")
+
+
+async def deactivate_account(store: Store, account: Account, now: Instant) -> None:
+    """Deactivate, then cancel what is pending or ready, in small transactions. Conflict if it is not valid any more.
+
+    A crash in between leaves orders that nobody can use, and that expire.
+    """
+    subject = Subject(directory=account.directory, account_id=account.id)
+
+    def deactivate(tx: Transaction) -> None:
+        tx.move_account(account.id, expected=AccountStatus.VALID, to=AccountStatus.DEACTIVATED)
+        tx.append_event(events.AccountDeactivated().record(now, subject))
+
+    def cancel(tx: Transaction) -> int:
+        orders = tx.orders_to_cancel(account.id, limit=_CANCELLED_AT_ONCE)
+        for order in orders:
+            namespace = "" if order.workload is None else order.workload.namespace
+            about = msgspec.structs.replace(subject, order_id=order.id, namespace=namespace)
+            tx.move_order(order.id, expected=order.status, to=OrderStatus.INVALID, error=_CANCELLED)
+            tx.append_event(events.OrderInvalid(error=_CANCELLED).record(now, about))
+        return len(orders)
+
+    await store.transact(deactivate)
+    while await store.transact(cancel) == _CANCELLED_AT_ONCE:
+        pass
 
 
 def check_contacts(contacts: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from acme_ra.core.decision import Decision, Outcome, Refusal
 from acme_ra.core.events import EventRecord
 from acme_ra.core.identifiers import Identifier, IdentifierType, parse_identifier
 from acme_ra.core.objects import Authorization, Order, StoredError
-from acme_ra.core.problems import Malformed, NotFound, Problem, ServiceUnavailable
+from acme_ra.core.problems import Malformed, NotFound, Problem, RateLimited, ServiceUnavailable
 from acme_ra.core.request import IssuanceRequest, Stage, Workload
 from acme_ra.core.status import AuthorizationStatus, ChallengeStatus, OrderStatus
 from acme_ra.registration.accounts import Requester
@@ -19,6 +19,7 @@ from acme_ra.registration.deciding import Decider, namespace_of, refusal_event, 
 from acme_ra.registration.loading import load_authorization, stored
 from acme_ra.registration.planning import Plan, Planner
 from acme_ra.registration.refusals import tell
+from acme_ra.registration.settings import OrderSettings
 from acme_ra.registration.validations import Validations
 from acme_ra.storage.contract import Conflict as StoreConflict
 from acme_ra.storage.contract import Store, Transaction
@@ -28,20 +29,28 @@ _OPEN = (ChallengeStatus.PENDING, ChallengeStatus.PROCESSING)
 
 class Authorizations:
     def __init__(
-        self, *, store: Store, clock: Clock, decider: Decider, planner: Planner, validations: Validations
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        decider: Decider,
+        planner: Planner,
+        validations: Validations,
+        settings: OrderSettings,
     ) -> None:
         self._store = store
         self._clock = clock
         self._decider = decider
         self._planner = planner
         self._validations = validations
+        self._settings = settings
 
     async def create(
         self, requester: Requester, *, identifier_type: str, identifier_value: str, subdomains: bool
     ) -> tuple[Authorization, bool]:
         """Pre-authorize one identifier (newAuthz); an existing valid one of the same scope is returned instead.
 
-        Raises Malformed for a wildcard, ServiceUnavailable where only an order can be attributed, or the refusal.
+        Raises Malformed for a wildcard or where only an order can be attributed, RateLimited, or the refusal.
         """
         identifier = parse_identifier(identifier_type, identifier_value)
         if identifier.wildcard:
@@ -161,7 +170,12 @@ class Authorizations:
         assert decision.terms is not None
         grant = decision.terms.grant
 
+        limit = self._settings.own_authorizations_per_account
+
         def insert(tx: Transaction) -> str:
+            if tx.own_authorizations(requester.account.id, limit=limit) >= limit:
+                told = f"this account has {limit} authorizations of its own; use them in orders or deactivate some"
+                raise RateLimited(told, retry_after=60)
             resource_id = plan.insert(tx, account_id=requester.account.id, order_id=None, scope=scope, now=now)
             event = events.AuthorizationCreated(
                 authorization=int(resource_id.partition(".")[0]),

@@ -59,9 +59,6 @@ class Orders:
         ancestors = _parse_ancestors(new.ancestors, identifiers)
         profile = check_profile(requester, new.profile)
         not_before, not_after = _parse_validity(new, self._clock.now())
-        limit = self._settings.pending_orders_per_account
-        if await self._store.pending_orders(requester.account.id, limit=limit) >= limit:
-            raise RateLimited(f"this account has {limit} unfinished orders; finish or let expire some", retry_after=60)
         replaced = None
         if new.replaces:
             replaced = await self._check_replaces(requester, new.replaces, identifiers)
@@ -166,8 +163,13 @@ class Orders:
         needed = () if decision is None or decision.terms is None else decision.terms.approvals
         born = OrderStatus.PENDING if needed else draft.status
         timeout = self._decider.approvals.timeout
+        limit = self._settings.pending_orders_per_account
 
         def insert(tx: Transaction) -> Order:
+            # Counted here, so that requests of one moment cannot pass the limit together.
+            if tx.pending_orders(draft.account_id, limit=limit) >= limit:
+                told = f"this account has {limit} unfinished orders; finish or let expire some"
+                raise RateLimited(told, retry_after=60)
             order_id = tx.insert_order(
                 secret=draft.secret,
                 directory=draft.directory,

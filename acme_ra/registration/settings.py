@@ -40,6 +40,9 @@ class OrderSettings(Settings):
     authorization_lifetime: Duration = 7 * DAY
     max_identifiers: int = Field(default=100, ge=1, le=100)
     pending_orders_per_account: int = Field(default=1000, ge=1)
+    own_authorizations_per_account: int = Field(
+        default=1000, ge=1, description="made by newAuthz and not ended; those of orders do not count"
+    )
     inline_validation: Duration = Field(
         default=200, description="how long a challenge answer waits for a quick validation"
     )

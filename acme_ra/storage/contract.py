@@ -79,9 +79,6 @@ class Reader(Protocol):
     async def account_by_key(self, directory: str, thumbprint: str) -> Account | None: ...
     async def credential(self, kid: str) -> Credential | None: ...
     async def order(self, row: int) -> Order | None: ...
-    async def pending_orders(self, account_id: int, *, limit: int) -> int:
-        """How many orders of the account are pending, ready or processing; counts no further than `limit`."""
-
     async def orders_of(self, account_id: int, *, after: int, limit: int) -> Page:
         """Orders of an account that are not invalid, ascending (RFC 8555 §7.1.2.1)."""
 
@@ -161,6 +158,12 @@ class Transaction(Protocol):
     ) -> int:
         """Returns the row id. The authorizations are set by `set_authorizations` in the same transaction."""
 
+    def pending_orders(self, account_id: int, *, limit: int) -> int:
+        """How many orders of the account are pending, ready or processing; counts no further than `limit`."""
+
+    def orders_to_cancel(self, account_id: int, *, limit: int) -> tuple[Order, ...]:
+        """Orders of the account that are pending or ready, at most `limit`."""
+
     def set_authorizations(self, order_id: int, resource_ids: tuple[str, ...], status: OrderStatus) -> None: ...
     def set_workload(self, order_id: int, workload: bytes) -> None:
         """Record the attribution. Conflict when the order already has a different workload."""
@@ -181,6 +184,9 @@ class Transaction(Protocol):
         now: Instant,
         expires_at: Instant,
     ) -> int: ...
+    def own_authorizations(self, account_id: int, *, limit: int) -> int:
+        """How many that newAuthz made for the account are pending or valid; counts no further than `limit`."""
+
     def replace_authorization(self, changed: Authorization) -> None:
         """Write status, challenges, scope, expiry and due_at if the version is `changed.version`, which is raised."""
 

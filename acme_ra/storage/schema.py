@@ -3,8 +3,8 @@
 import sqlite3
 
 #: The newest migration. A test holds it equal to the head of storage/migrations.
-HEAD = "0002"
-REVISIONS = ("0001", "0002")
+HEAD = "0003"
+REVISIONS = ("0001", "0002", "0003")
 
 
 class SchemaMismatch(Exception):

@@ -145,6 +145,7 @@ authorizations = Table(
         "expires_at",
         sqlite_where=text("order_id IS NULL AND status = 'valid'"),
     ),
+    Index("authorizations_own", "account_id", sqlite_where=text("order_id IS NULL AND status IN ('pending', 'valid')")),
     Index("authorizations_due", "due_at", sqlite_where=text("due_at IS NOT NULL")),
     Index("authorizations_sweep", "sweep_at", sqlite_where=text("sweep_at IS NOT NULL")),
     sqlite_strict=True,

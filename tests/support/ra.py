@@ -302,6 +302,7 @@ async def make_ra(
     policies: str = POLICIES,
     source: AttributionSource | None = None,
     caa: str = "off",
+    **limits: int,
 ) -> RA:
     """Put the parts together as the composition root does."""
     sealer = Sealer(b"m" * 32)
@@ -309,7 +310,7 @@ async def make_ra(
     policy_file.write_text(policies)
     policy = PolicyEngine(load_policies(policy_file), approval_key=sealer.derive("approvals"))
     issuance, authority = make_issuance(path, clock, RecordingAuthority)
-    settings = OrderSettings(validation_backoff=10, inline_validation=60_000, validation_attempts=3)
+    settings = OrderSettings(validation_backoff=10, inline_validation=60_000, validation_attempts=3, **limits)
     shared = DirectorySettings(authorities=["intermediate"], profiles={"default": "plain", "short": "short"})
     directories = {
         name: Directory(
@@ -351,7 +352,7 @@ async def make_ra(
         accounts=Accounts(store=store, clock=clock, sealer=sealer),
         orders=Orders(store=store, clock=clock, decider=decider, planner=planner, settings=settings),
         authorizations=Authorizations(
-            store=store, clock=clock, decider=decider, planner=planner, validations=validations
+            store=store, clock=clock, decider=decider, planner=planner, validations=validations, settings=settings
         ),
         validations=validations,
         finalizer=Finalizer(

@@ -65,9 +65,6 @@ class SQLiteReader:
         found = self._one(sql.ORDER, (row,))
         return None if found is None else codecs.order(found)
 
-    async def pending_orders(self, account_id: int, *, limit: int) -> int:
-        return int(self._one(sql.PENDING_ORDERS, (account_id, limit))[0])
-
     async def orders_of(self, account_id: int, *, after: int, limit: int) -> Page:
         """Unfinished and valid orders lie in two ranges of one index; a page is the start of both, merged."""
         unfinished, valid = (self._all(sql.ORDERS_OF, (account_id, phase, after, limit + 1)) for phase in (0, 1))

@@ -77,6 +77,10 @@ ORDERS_OF: Final = (
 PENDING_ORDERS: Final = (
     "SELECT count(*) FROM (SELECT 1 FROM orders INDEXED BY orders_account WHERE account_id = ? AND phase = 0 LIMIT ?)"
 )
+ORDERS_TO_CANCEL: Final = (
+    f"SELECT {ORDER_COLUMNS} FROM orders INDEXED BY orders_account "
+    "WHERE account_id = ? AND phase = 0 AND status IN ('pending', 'ready') LIMIT ?"
+)
 PROCESSING_ORDERS: Final = (
     f"SELECT {ORDER_COLUMNS} FROM orders INDEXED BY orders_claimed "
     "WHERE claimed_at < ? AND claimed_at IS NOT NULL ORDER BY claimed_at LIMIT ?"
@@ -138,6 +142,10 @@ REUSABLE_AUTHORIZATIONS: Final = (
     f"SELECT {AUTHORIZATION_COLUMNS} FROM authorizations INDEXED BY authorizations_reusable "
     "WHERE holder_hash = ? AND expires_at > ? AND order_id IS NULL AND status = 'valid' "
     "AND account_id = ? AND identifier = ? AND scope = ? ORDER BY expires_at DESC LIMIT 20"
+)
+OWN_AUTHORIZATIONS: Final = (
+    "SELECT count(*) FROM (SELECT 1 FROM authorizations INDEXED BY authorizations_own "
+    "WHERE account_id = ? AND order_id IS NULL AND status IN ('pending', 'valid') LIMIT ?)"
 )
 DUE_AUTHORIZATIONS: Final = (
     f"SELECT {AUTHORIZATION_COLUMNS} FROM authorizations INDEXED BY authorizations_due "

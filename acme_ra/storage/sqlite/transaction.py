@@ -147,6 +147,12 @@ class SQLiteTransaction:
             self._entries.name(identifier.value, row)
         return row
 
+    def pending_orders(self, account_id: int, *, limit: int) -> int:
+        return int(self._execute(sql.PENDING_ORDERS, (account_id, limit)).fetchone()[0])
+
+    def orders_to_cancel(self, account_id: int, *, limit: int) -> tuple[Order, ...]:
+        return tuple(map(codecs.order, self._execute(sql.ORDERS_TO_CANCEL, (account_id, limit)).fetchall()))
+
     def set_authorizations(self, order_id: int, resource_ids: tuple[str, ...], status: OrderStatus) -> None:
         if status not in (OrderStatus.PENDING, OrderStatus.READY):
             raise Conflict(f"an order is not born {status.value}")
@@ -259,6 +265,9 @@ class SQLiteTransaction:
                 expires_at,
             ),
         )
+
+    def own_authorizations(self, account_id: int, *, limit: int) -> int:
+        return int(self._execute(sql.OWN_AUTHORIZATIONS, (account_id, limit)).fetchone()[0])
 
     def replace_authorization(self, changed: Authorization) -> None:
         values = (

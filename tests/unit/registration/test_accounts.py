@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from acme_ra.core.clock import DAY
-from acme_ra.core.objects import Binding
+from acme_ra.core.objects import Binding, Order
 from acme_ra.core.problems import (
     AccountDoesNotExist,
     Conflict,
@@ -17,6 +17,7 @@ from acme_ra.core.problems import (
     Unauthorized,
     UnsupportedContact,
 )
+from acme_ra.issuance.contract import AuthorityUnavailable
 from tests.support.keys import account_key_of
 from tests.support.ra import RA
 
@@ -128,6 +129,30 @@ async def test_a_deactivated_account_is_over_and_its_key_too(ra: RA) -> None:
 
     with pytest.raises(Unauthorized):
         await ra.accounts.authenticate(shop.directory, shop.account.resource_id)
+
+
+async def test_deactivation_cancels_what_is_not_being_signed(ra: RA) -> None:
+    """RFC 8555 §7.3.6: pending and ready orders end with their event, however many; what was issued stays."""
+    shop, other = await ra.requester("shop"), await ra.requester("shop")
+    done = await ra.finalize(shop, await ra.ready_order(shop, "web.shop.svc"))
+    ra.authority.failures.append(AuthorityUnavailable("away"))
+    signing = await ra.finalize(shop, await ra.ready_order(shop, "api.shop.svc"))
+    ready = await ra.ready_order(shop, "db.shop.svc")
+    pending = [await ra.order(shop, "a.example.test") for _ in range(101)]
+    others = await ra.ready_order(other, "web.shop.svc")
+
+    await ra.accounts.deactivate(shop)
+
+    async def status(order: Order) -> str:
+        found = await ra.store.order(order.id)
+        assert found is not None
+        return found.status
+
+    assert {await status(one) for one in (ready, *pending)} == {"invalid"}
+    assert [await status(one) for one in (done, signing, others)] == ["valid", "processing", "ready"]
+    kinds = await ra.kinds()
+    assert kinds.count("account.deactivated") == 1
+    assert kinds.count("order.invalid") == 102
 
 
 async def test_a_key_change_moves_the_account_to_the_new_key(ra: RA) -> None:

@@ -184,5 +184,5 @@ async def test_much_is_done_in_small_steps(settings: StorageSettings) -> None:
         touched.append(step)
 
     assert touched == [70, 70, 70, 30]
-    assert await store.pending_orders(1, limit=10) == 0
+    assert await store.transact(lambda tx: tx.pending_orders(1, limit=10)) == 0
     await store.close()

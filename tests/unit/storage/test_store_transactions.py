@@ -347,8 +347,8 @@ async def test_orders_of_an_account_come_in_pages(store: SQLiteStore) -> None:
         found.extend(row.id for row in page.rows)
         after = page.next_after
     assert found == expected
-    assert await store.pending_orders(1, limit=100) == 6
-    assert await store.pending_orders(1, limit=4) == 4
+    assert await store.transact(lambda tx: tx.pending_orders(1, limit=100)) == 6
+    assert await store.transact(lambda tx: tx.pending_orders(1, limit=4)) == 4
 
 
 async def test_chains_and_blocked_keys_are_kept_once(store: SQLiteStore) -> None:
