@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PACKAGES = {
+    "buildah": "buildah",
     "caddy": "caddy",
     "certbot": "certbot",
     "curl": "curl",
     "dehydrated": "dehydrated",
     "go": "golang-go (Go 1.26 or later, see https://go.dev/dl/)",
     "lego": "lego",
+    "mmdebstrap": "mmdebstrap",
     "named": "bind9",
     "nsupdate": "bind9-dnsutils",
     "openssl": "openssl",
