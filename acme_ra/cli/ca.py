@@ -13,6 +13,7 @@ from acme_ra.core.keys import KeyAlgorithm
 _COMMANDS = {
     "init": ("acme_ra.cli.ca:init", "Make a root and an intermediate below it."),
     "import": ("acme_ra.cli.ca:import_ca", "Bring a CA along: key, certificate and chain are checked."),
+    "server": ("acme_ra.cli.ca:server", "Make the server's own TLS certificate, from a CA for that alone."),
     "show": ("acme_ra.cli.ca:show", "Show the authorities of the configuration."),
 }
 
@@ -136,6 +137,30 @@ def import_ca(
         brought, directory=directory, name=name, passphrase=_read(passphrase_file), now=SystemClock().now()
     )
     _print_files(name, {"certificate": files.certificate, "key": files.key, "chain": files.root}, passphrase_file)
+
+
+@click.command()
+@global_options
+@_directory
+@click.option(
+    "--host", "hosts", multiple=True, required=True, metavar="NAME", help="What clients connect to; repeatable."
+)
+@click.option("--root", type=click.Path(path_type=Path, dir_okay=False), required=True, help="PEM: the issuing root.")
+def server(directory: Path, hosts: tuple[str, ...], root: Path) -> None:
+    """Make the server's own TLS certificate: server.pem, server.key, and ca-bundle.pem for clients.
+
+    It comes from a CA made for it alone, whose key is forgotten at once: issuing keys sign what policy approved, and
+    nothing else. What is there is kept while it names the hosts and lasts for 60 days; a new one has a new bundle.
+    """
+    from acme_ra.issuance.serving import ensure_server_certificate, read_root
+
+    files, made = ensure_server_certificate(directory, root=read_root(root), hosts=hosts, now=SystemClock().now())
+    if session().json:
+        paths = {"certificate": files.certificate, "key": files.key, "ca_bundle": files.ca_bundle}
+        print_json({"made": made, **{name: str(path) for name, path in paths.items()}})
+        return
+    print_fields([("certificate", files.certificate), ("key", files.key), ("ca bundle", files.ca_bundle)])
+    click.echo("Clients need the new CA bundle." if made else "It was there, and is kept.")
 
 
 @click.command()

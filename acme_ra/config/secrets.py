@@ -7,6 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from acme_ra.core.file_modes import is_private
 from acme_ra.core.sealing import MASTER_BYTES
 
 
@@ -23,7 +24,7 @@ def read_key_file(path: Path) -> bytes:
     """The master key. Raises KeyFileUnusable, also when others than the owner may read the file."""
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            status = os.fstat(file.fileno())
             text = file.read(4096)
     except FileNotFoundError as error:
         raise KeyFileUnusable(
@@ -32,7 +33,8 @@ def read_key_file(path: Path) -> bytes:
         ) from error
     except OSError as error:
         raise KeyFileUnusable(f"{path}: the master key cannot be read ({error.strerror}); check its owner") from error
-    if mode & 0o077:
+    if not is_private(status, user=os.geteuid()):
+        mode = stat.S_IMODE(status.st_mode)
         raise KeyFileUnusable(f"{path}: others may read the master key (mode {mode:04o}); run `chmod 600 {path}`")
     try:
         master = base64.b64decode(text.strip(), validate=True)

@@ -24,7 +24,7 @@ from acme_ra.core.keys import KeyAlgorithm
 from acme_ra.core.problems import Problem
 from acme_ra.issuance.issuer import AuthorityMisconfigured
 from acme_ra.issuance.signers.contract import PrivateKey, signature_options
-from acme_ra.issuance.signers.file import encode_key, write_new
+from acme_ra.issuance.signers.file import encode_key, read_file, write_new
 from acme_ra.issuance.signers.memory import MemorySigner, generate_key
 
 LIFETIME = 825 * DAY
@@ -68,6 +68,15 @@ def create_server_certificate(directory: Path, *, root: bytes, hosts: Sequence[s
     _replace(files.key, encode_key(key, passphrase=None), mode=0o600)
     _replace(files.certificate, leaf.public_bytes(Encoding.PEM) + own, mode=0o644)
     return files
+
+
+def read_root(path: Path) -> bytes:
+    """The certificates of a PEM file, and nothing else that it may hold. Raises AuthorityMisconfigured."""
+    try:
+        found = x509.load_pem_x509_certificates(read_file(path, what="root certificate"))
+    except ValueError as error:
+        raise AuthorityMisconfigured(f"{path} holds no certificate in PEM", "name the issuing root") from error
+    return b"".join(one.public_bytes(Encoding.PEM) for one in found)
 
 
 def server_names(hosts: Sequence[str]) -> tuple[Identifier, ...]:

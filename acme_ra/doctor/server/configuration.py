@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from acme_ra.config.errors import Mistake
+from acme_ra.core.file_modes import is_private
 from acme_ra.doctor.findings import Finding, error, ok, warning
 from acme_ra.doctor.server.subject import ServerSide
 
@@ -55,24 +56,28 @@ def _decisive(server: ServerSide) -> Iterator[Path]:
         yield authority.certificate
 
 
-def _mode(path: Path) -> int | None:
+def _status(path: Path) -> os.stat_result | None:
     try:
-        return stat.S_IMODE(path.stat().st_mode)
+        return path.stat()
     except OSError:
         return None
 
 
 def _readable_by_others(paths: list[Path]) -> Iterator[Finding]:
     for path in paths:
-        mode = _mode(path)
-        if mode is not None and mode & 0o077:
+        status = _status(path)
+        if status is not None and not is_private(status, user=os.geteuid()):
+            mode = stat.S_IMODE(status.st_mode)
             yield error(f"others may read or write {path} (mode {mode:04o})", f"run: chmod 600 {path}")
 
 
 def _writable_by_others(paths: list[Path]) -> Iterator[Finding]:
     for path in paths[:_MANY]:
-        mode = _mode(path)
-        if mode is not None and mode & 0o022 and not (mode & stat.S_ISVTX and path.is_dir()):
+        status = _status(path)
+        if status is None:
+            continue
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & 0o022 and not (mode & stat.S_ISVTX and path.is_dir()):
             yield error(f"others may change {path} (mode {mode:04o})", f"run: chmod go-w {path}")
 
 

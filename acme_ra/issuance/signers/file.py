@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from acme_ra.core.file_modes import is_private
 from acme_ra.issuance.issuer import AuthorityMisconfigured
 from acme_ra.issuance.signers.contract import PrivateKey
 from acme_ra.issuance.signers.memory import MemorySigner
@@ -96,13 +97,14 @@ def read_file(path: Path, *, what: str) -> bytes:
 
 
 def check_private(path: Path, *, what: str) -> None:
-    """Raises AuthorityMisconfigured when anybody but the owner may read or change the file."""
+    """Raises AuthorityMisconfigured when others may read or change the file (core/file_modes.py)."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        status = path.stat()
     except OSError as error:
         message = f"the {what} {path} cannot be read: {error.strerror}"
         raise AuthorityMisconfigured(message, "check the path and its permissions") from error
-    if mode & 0o077:
+    if not is_private(status, user=os.geteuid()):
+        mode = stat.S_IMODE(status.st_mode)
         raise AuthorityMisconfigured(f"others may read the {what} {path} (mode {mode:04o})", f"run: chmod 600 {path}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography import x509
 
 from acme_ra.cli.frame import Exit
 from acme_ra.cli.main import run
@@ -192,6 +193,35 @@ def test_a_ca_is_made_brought_along_and_shown(shell: Shell, tmp_path: Path) -> N
     assert brought("other/intermediate.key", "wrong") == Exit.CONFIGURATION
     assert not (tmp_path / "wrong").exists()
     assert shell.json("ca", "show")[0]["name"] == "intermediate"
+
+
+def test_the_servers_certificate_comes_from_a_ca_of_its_own(shell: Shell, tmp_path: Path) -> None:
+    """It names the hosts, is kept while it does, and brings a bundle of both CAs."""
+    root = shell.data / "ca" / "root.pem"
+    words = ["ca", "server", "--directory", str(tmp_path / "tls"), "--root", str(root)]
+
+    first = shell.json(*words, "--host", "ra.example.com")
+    again = shell.json(*words, "--host", "ra.example.com")
+    other = shell.json(*words, "--host", "acme-ra.acme-ra.svc")
+
+    assert (first["made"], again["made"], other["made"]) == (True, False, True)
+    leaf = x509.load_pem_x509_certificates(Path(other["certificate"]).read_bytes())[0]
+    named = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "acme-ra.acme-ra.svc" in named.get_values_for_type(x509.DNSName)
+    bundle = Path(other["ca_bundle"]).read_bytes()
+    assert root.read_bytes() in bundle
+    assert bundle.count(b"BEGIN CERTIFICATE") == 2
+
+
+def test_no_key_gets_into_the_bundle_for_clients(shell: Shell, tmp_path: Path) -> None:
+    """The root's key lies beside the root, one letter away."""
+    key, both = shell.data / "ca" / "root.key", tmp_path / "both.pem"
+    both.write_bytes(key.read_bytes() + (shell.data / "ca" / "root.pem").read_bytes())
+    words = ["ca", "server", "--directory", str(tmp_path / "tls"), "--host", "ra.example.com", "--root"]
+
+    assert run([*words, str(key)]) == Exit.CONFIGURATION
+    assert run([*words, str(both)]) == Exit.OK
+    assert b"KEY" not in (tmp_path / "tls" / "ca-bundle.pem").read_bytes()
 
 
 def test_a_second_set_up_keeps_everything_and_takes_what_is_asked_now(tmp_path: Path) -> None:
