@@ -1,4 +1,4 @@
-"""A refusal as those are told who were not asked: the person's cluster shows it where the person looks."""
+"""A refusal, or a wait for people, as those are told who were not asked: a cluster shows it where the person looks."""
 
 import msgspec
 
@@ -11,3 +11,4 @@ class RefusalNotice(msgspec.Struct, frozen=True):
     workload: Workload
     names: tuple[str, ...]
     detail: str
+    awaited: bool = False  # nothing is refused: `detail` says whose approval the order waits for

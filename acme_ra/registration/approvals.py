@@ -97,22 +97,19 @@ class Approvals:
 
     async def awaited(self, order: Order) -> str:
         """What a pending order waits for, in words; empty if it waits for nobody."""
-        waiting = [one for one in await self._store.approvals(order.id) if one.status == ApprovalStatus.WAITING]
-        if not waiting:
-            return ""
-        asked = " and ".join(_asked(one) for one in waiting)
-        until = f", until {to_rfc3339(waiting[0].expires_at)}" if waiting[0].expires_at is not None else ""
-        return f"it waits for {asked}{until}; they say `acme-ra order approve {order.id}`"
+        return _awaited(order, await self._store.approvals(order.id))
 
-    async def settle(self, order: Order) -> Order:
-        """The order as its client may see it. Raises the refusal of one that was rejected, or not approved in time.
+    async def settle(self, order: Order) -> tuple[Order, str]:
+        """The order as its client may see it, and what it waits for, in words.
+
+        Raises the refusal of one that was rejected, or not approved in time.
 
         cert-manager shows the text of an error, and never that of an invalid order: so it is an error that is told
-        first (ADR 7). An order that waits for nobody is returned as it is.
+        first (ADR 7).
         """
         approvals = await self._store.approvals(order.id)
         if not approvals:
-            return order
+            return order, ""
         now = self._clock.now()
         if order.status == OrderStatus.PENDING and _overdue(approvals, now):
             await expire(self._store, order.id, now)
@@ -120,12 +117,12 @@ class Approvals:
             approvals = await self._store.approvals(order.id)
         refused = [one for one in approvals if one.asked_at is not None and one.status in _REFUSED]
         if order.status != OrderStatus.INVALID or order.error is None or not refused:
-            return order
+            return order, _awaited(order, approvals)
         told_at = refused[0].told_at
         if told_at is None:
             await self._store.transact(lambda tx: tx.tell_approvals(order.id, now=now))
         elif told_at + TOLD_FOR <= now:
-            return order
+            return order, ""
         raise _problem(order.error)
 
 
@@ -231,6 +228,15 @@ def subject_of(order: Order) -> Subject:
 
 def _asked(one: OrderApproval) -> str:
     return f"the approval of group {one.group} (policy {one.policy})"
+
+
+def _awaited(order: Order, approvals: tuple[OrderApproval, ...]) -> str:
+    waiting = [one for one in approvals if one.status == ApprovalStatus.WAITING]
+    if not waiting:
+        return ""
+    asked = " and ".join(_asked(one) for one in waiting)
+    until = f", until {to_rfc3339(waiting[0].expires_at)}" if waiting[0].expires_at is not None else ""
+    return f"it waits for {asked}{until}; they say `acme-ra order approve {order.id}`"
 
 
 def _overdue(approvals: tuple[OrderApproval, ...], now: Instant) -> bool:

@@ -24,7 +24,7 @@ from acme_ra.registration.approvals import make_ready, plan_approvals
 from acme_ra.registration.deciding import Decider, namespace_of, refusal_event, refusal_problem, refuse, scope_of
 from acme_ra.registration.loading import as_of, load_order
 from acme_ra.registration.planning import Plan, Planner
-from acme_ra.registration.refusals import tell
+from acme_ra.registration.refusals import tell, tell_awaited
 from acme_ra.registration.settings import OrderSettings
 from acme_ra.storage.contract import Conflict as StoreConflict
 from acme_ra.storage.contract import Store, Transaction
@@ -99,12 +99,15 @@ class Orders:
         return as_of(order, self._clock.now())
 
     async def _settle(self, order: Order) -> Order:
-        """The order, or the refusal of its approval, which the cluster shows too."""
+        """The order, or the refusal of its approval; the cluster shows that too, and whom the order waits for."""
         try:
-            return await self._decider.approvals.settle(order)
+            order, awaited = await self._decider.approvals.settle(order)
         except Problem as problem:
             tell(self._decider.refusals, order.workload, order.identifiers, problem)
             raise
+        if awaited:
+            tell_awaited(self._decider.refusals, order, awaited)
+        return order
 
     def _draft(
         self,

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from acme_ra.core.identifiers import Identifier
+from acme_ra.core.objects import Order
 from acme_ra.core.problems import Problem, ServiceUnavailable
 from acme_ra.core.refusals import RefusalNotice
 from acme_ra.core.request import Workload
@@ -29,3 +30,10 @@ def tell(
     if workload is not None and not isinstance(problem, ServiceUnavailable):
         names = tuple(identifier.value for identifier in identifiers)
         listener.refused(RefusalNotice(workload, names, problem.detail))
+
+
+def tell_awaited(listener: RefusalListener, order: Order, awaited: str) -> None:
+    """Pass on whom a pending order waits for: its client sees nothing but that it is pending."""
+    if order.workload is not None:
+        names = tuple(identifier.value for identifier in order.identifiers)
+        listener.refused(RefusalNotice(order.workload, names, f"{', '.join(names)}: {awaited}", awaited=True))

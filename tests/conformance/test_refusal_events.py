@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from acme_ra.attribution.sources.kubernetes import events as events_module
@@ -72,6 +73,16 @@ async def test_it_stands_on_the_certificate() -> None:
         assert event["message"] == "web.pay.svc: no policy allows it"
         assert event["metadata"]["namespace"] == "shop"
         assert event["lastTimestamp"] == to_rfc3339(NOW)
+
+
+async def test_a_wait_for_people_is_no_warning() -> None:
+    """The Certificate says whom it waits for; cert-manager says only that the order is pending."""
+    async with FakeKubernetes.running() as fake, writing(fake) as events:
+        events.refused(msgspec.structs.replace(notice("it waits for group security"), awaited=True))
+        await until(lambda: len(written(fake)) == 1)
+
+        (event,) = written(fake)
+        assert (event["type"], event["reason"]) == ("Normal", "ApprovalNeeded")
 
 
 async def test_the_same_refusal_is_written_once() -> None:

@@ -137,6 +137,24 @@ async def test_a_rejection_is_told_as_an_error_and_then_as_the_orders(waiting: R
     assert (await waiting.kinds())[-2:] == ["approval.rejected", "order.invalid"]
 
 
+async def test_the_cluster_hears_whom_it_waits_for_and_why_it_was_refused(waiting: RA) -> None:
+    """Each time that the client looks: the cluster's side writes it once."""
+    shop = await waiting.requester("shop")
+    order = await waiting.order(shop, "web.shop.svc")
+    await look(waiting, shop, order)
+    await waiting.approvers.reject(order.id, BEN, reason="no")
+    with pytest.raises(RejectedIdentifier):
+        await look(waiting, shop, order)
+
+    wait, refusal = waiting.refusals.notices
+
+    assert wait.awaited
+    assert wait.workload.namespace == "shop"
+    assert wait.detail.startswith("web.shop.svc: it waits for the approval of group security (policy shop-internal)")
+    assert not refusal.awaited
+    assert refusal.detail.endswith("rejected it (policy shop-internal): no")
+
+
 async def test_who_is_not_answered_in_time_is_refused(waiting: RA) -> None:
     """By the worker, and by the client's own look if that comes first; one event each."""
     shop = await waiting.requester("shop")

@@ -19,6 +19,7 @@ from acme_ra.kubernetes.resources import EVENTS
 log = structlog.get_logger(__name__)
 
 REASON = "PolicyRefused"
+AWAITED = "ApprovalNeeded"
 MAX_MESSAGE = 1024  # more is refused by the API server
 QUEUE = 500
 #: The same refusal of the same Certificate is written once in this time.
@@ -52,7 +53,8 @@ class RefusalEvents:
         message = " ".join(notice.detail.split())
         if len(message) > MAX_MESSAGE:
             message = message[: MAX_MESSAGE - 1] + "…"
-        writer.put(_Told(workload.namespace, evidence["certificate"], evidence["certificate_uid"], message))
+        told = _Told(workload.namespace, evidence["certificate"], evidence["certificate_uid"], message, notice.awaited)
+        writer.put(told)
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -62,6 +64,7 @@ class _Told(msgspec.Struct, frozen=True):
     certificate: str
     uid: str
     message: str
+    awaited: bool
 
 
 class _Writer:
@@ -128,8 +131,8 @@ class _Writer:
                 "name": told.certificate,
                 "uid": told.uid,
             },
-            "type": "Warning",
-            "reason": REASON,
+            "type": "Normal" if told.awaited else "Warning",
+            "reason": AWAITED if told.awaited else REASON,
             "message": told.message,
             "source": {"component": "acme-ra"},
             "reportingComponent": "acme-ra",
