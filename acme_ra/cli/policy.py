@@ -6,7 +6,10 @@ import click
 
 from acme_ra.cli.frame import LazyGroup, global_options, print_fields, print_json, print_table, session
 
-_COMMANDS = {"check": ("acme_ra.cli.policy:check", "Load policies as the server does, and tell every mistake.")}
+_COMMANDS = {
+    "check": ("acme_ra.cli.policy:check", "Load policies as the server does, and tell every mistake."),
+    "crds": ("acme_ra.cli.policy:crds", "Print the CustomResourceDefinitions of the policy kinds."),
+}
 
 
 @click.group(cls=LazyGroup, commands_in=_COMMANDS)
@@ -34,3 +37,15 @@ def check(path: Path | None) -> None:
         return
     print_table(("NAME", "EFFECT", "MODE"), rows, empty="the set is empty: nothing is granted")
     print_fields([("digest", policies.digest)])
+
+
+@click.command()
+@global_options
+def crds() -> None:
+    """Print the CustomResourceDefinitions of ClusterIssuancePolicy and IssuancePolicy, for `kubectl apply -f -`."""
+    from acme_ra.policy.crds import definitions, render
+
+    if session().json:
+        print_json({"apiVersion": "v1", "kind": "List", "items": definitions()})
+        return
+    click.echo("---\n".join(render(one) for one in definitions()), nl=False)

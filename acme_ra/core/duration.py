@@ -4,7 +4,7 @@ import re
 
 from acme_ra.core.clock import DAY, HOUR, MINUTE, SECOND
 
-_PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?\Z")
+_PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?\Z", re.ASCII)
 
 
 def parse_duration(text: str) -> int:

@@ -4,122 +4,35 @@ An absent key and an empty list are different things: an absent key leaves the c
 names), an empty list allows nothing.
 """
 
-import re
-from ipaddress import ip_network
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
 
-from acme_ra.core.clock import MINUTE
-from acme_ra.core.duration import parse_duration
-from acme_ra.core.keys import LEAF_ALGORITHMS
-from acme_ra.policy.patterns import NamePattern
+from acme_ra.policy.structural import checks_of_cluster, checks_of_guard
+from acme_ra.policy.values import (
+    MAX_EXPRESSION,
+    Challenges,
+    DeniedNames,
+    Globs,
+    Group,
+    Keys,
+    Labels,
+    Maximum,
+    Names,
+    Namespace,
+    Networks,
+    PolicyName,
+    Text,
+    Texts,
+    Truth,
+    Unsupported,
+    Usages,
+    mistake,
+)
 
-API_VERSION = "policy.acme-ra.dev/v1alpha1"
-CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
-#: The names that profiles and cert-manager use for extended key usages.
-USAGES = ("server auth", "client auth", "code signing", "email protection", "timestamping", "ocsp signing")
-MAX_EXPRESSION = 1000
-_DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
-_POLICY_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")
-
-
-def mistake(message: str, fix: str, *, key: str = "") -> PydanticCustomError:
-    """A mistake of ours in pydantic's clothes. `key` is the part of the document below the place it is raised at."""
-    return PydanticCustomError("policy", "{message}", {"message": message, "fix": fix, "key": key})
-
-
-def _check_pattern(text: str) -> str:
-    try:
-        NamePattern(text)
-    except ValueError as error:
-        raise mistake(f"{text[:100]!r}: {error}", "write it like 'shop.example.com' or '*.{namespace}.svc'") from error
-    return text
-
-
-def _check_denied(text: str) -> str:
-    if "{" in text:
-        # A placeholder that is unknown matches nothing, and a denial that matches nothing denies nothing.
-        raise mistake("a denied name may not have placeholders", "write the names out, with * and **. where needed")
-    return _check_pattern(text)
-
-
-def _check_network(text: str) -> str:
-    try:
-        network = ip_network(text)
-    except ValueError as error:
-        raise mistake(
-            f"{text[:64]!r} is no IP address or network: {error}", "write it like 10.0.0.0/8 or ::1"
-        ) from error
-    if network.version == 6 and network.network_address.ipv4_mapped is not None:
-        raise mistake(f"{text[:64]!r} is an IPv4-mapped network", "write the IPv4 network itself")
-    return str(network)
-
-
-def _check_duration(value: object) -> int:
-    try:
-        duration = parse_duration(value) if isinstance(value, str) else None
-    except ValueError:
-        duration = None
-    if duration is None:
-        raise mistake(f"{value!r:.64} is not a duration", "write it like 90s, 10m, 720h, 47d or 1h30m")
-    if duration < MINUTE:
-        raise mistake(f"{value!r:.64} is too short", "allow at least 1m")
-    return duration
-
-
-def _check_challenges(value: object) -> object:
-    if value == "none" or value is None:
-        return value
-    if not isinstance(value, list) or not all(one in CHALLENGES for one in value if isinstance(one, str)):
-        raise mistake(f"{value!r:.100} is not accepted", f"use none, or a list of {', '.join(CHALLENGES)}")
-    if not all(isinstance(one, str) for one in value) or len(set(value)) != len(value):
-        raise mistake(f"{value!r:.100} is not accepted", "name each challenge once, as text")
-    return value
-
-
-def _one_of(known: tuple[str, ...]) -> AfterValidator:
-    def check(text: str) -> str:
-        if text not in known:
-            raise mistake(f"{text[:64]!r} is not known", f"use one of {', '.join(known)}")
-        return text
-
-    return AfterValidator(check)
-
-
-def _matching(pattern: re.Pattern[str], message: str, fix: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not pattern.match(text):
-            raise mistake(f"{text[:64]!r} is not {message}", fix)
-        return text
-
-    return AfterValidator(check)
-
-
-def _not_supported(value: object) -> None:
-    if value not in (None, False):
-        raise mistake("is not supported in this version", "remove the key; nothing would enforce it")
-
-
-def _only_true(value: bool | None) -> bool | None:
-    """`false` asks for nothing, as an absent key does."""
-    return value or None
-
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-Globs = Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=253)]], Field(max_length=1000)]
-Names = Annotated[list[Annotated[str, AfterValidator(_check_pattern)]], Field(max_length=1000)]
-DeniedNames = Annotated[list[Annotated[str, AfterValidator(_check_denied)]], Field(max_length=1000)]
-Networks = Annotated[list[Annotated[str, AfterValidator(_check_network)]], Field(max_length=1000)]
-Keys = list[Annotated[str, _one_of(tuple(sorted(LEAF_ALGORITHMS)))]]
-Maximum = Annotated[int, BeforeValidator(_check_duration)]
-Challenges = Annotated[Any, BeforeValidator(_check_challenges)]
-Unsupported = Annotated[Any, BeforeValidator(_not_supported)]
-Group = Annotated[str, _matching(_DNS_LABEL, "a group of approvers", "name one of the setting approvers")]
-PolicyName = Annotated[str, _matching(_POLICY_NAME, "a policy's name", "use lower-case letters, digits, '-' and '.'")]
-Namespace = Annotated[str, _matching(_DNS_LABEL, "a namespace", "name one namespace: lower-case letters, digits, '-'")]
+GROUP = "policy.acme-ra.dev"
+VERSION = "v1alpha1"
 
 
 class Document(BaseModel):
@@ -130,7 +43,7 @@ class Document(BaseModel):
 
 class NamespaceSelector(Document):
     match_names: Globs | None = None
-    match_labels: dict[Text, Text] | None = None
+    match_labels: Labels | None = None
 
 
 class GuardSelector(Document):
@@ -150,7 +63,7 @@ class Allowed(Document):
     dns_names: Names | None = None
     wildcards: bool | None = None
     ip_addresses: Networks | None = None
-    usages: list[Annotated[str, _one_of(USAGES)]] | None = None
+    usages: Usages | None = None
 
 
 class Denied(Document):
@@ -173,12 +86,14 @@ class Expression(Document):
 class Require(Document):
     challenges: Challenges = None
     rules: Annotated[list[Expression], Field(max_length=20)] | None = None
-    routed: Annotated[bool | None, AfterValidator(_only_true)] = None
+    routed: Truth = None
     approval: Group | None = None
 
 
 class GuardSpec(Document):
     """What a guard may say. An IssuancePolicy is always one."""
+
+    model_config = ConfigDict(json_schema_extra=checks_of_guard(GuardSelector, (Allowed, Denied, Constraints, Require)))
 
     mode: Literal["enforce", "shadow"] = "enforce"
     selector: GuardSelector | None = None
@@ -186,7 +101,7 @@ class GuardSpec(Document):
     denied: Denied | None = None
     constraints: Constraints | None = None
     require: Require | None = None
-    profiles: list[Text] | None = None
+    profiles: Texts | None = None
     quota: Unsupported = None
 
     @model_validator(mode="after")
@@ -203,7 +118,7 @@ class GuardSpec(Document):
 
     def _check_says_something(self) -> None:
         parts = (self.allowed, self.denied, self.constraints, self.require)
-        said = any(value is not None for part in parts if part is not None for _, value in part)
+        said = any(not _says_nothing(part) for part in parts if part is not None)
         if not said and self.profiles is None:
             raise mistake("this guard checks nothing", "add allowed, denied, constraints, require or profiles")
 
@@ -211,16 +126,22 @@ class GuardSpec(Document):
         """For a grant an empty selector is a closed door; for a guard it would be an open one."""
         if self.selector is None:
             return
-        for path, value in _leaves(self.selector):
-            if value in ([], {}):
-                raise mistake(
-                    "an empty selector matches no request, so this guard would hold for none",
-                    "remove the key to hold for any, or name something",
-                    key=f"selector.{path}",
-                )
+        namespaces = getattr(self.selector, "namespaces", None)
+        empty = ["namespaces"] if namespaces is not None and _says_nothing(namespaces) else []
+        empty += [path for path, value in _leaves(self.selector) if value in ([], {})]
+        if empty:
+            raise mistake(
+                "an empty selector matches no request, so this guard would hold for none",
+                "remove the key to hold for any, or name something",
+                key=f"selector.{empty[0]}",
+            )
 
 
 class ClusterSpec(GuardSpec):
+    """What the security team's policies may say: a guard's checks, and what a grant gives."""
+
+    model_config = ConfigDict(json_schema_extra=checks_of_cluster(Selector, (Allowed, Denied, Constraints, Require)))
+
     effect: Literal["grant", "guard"]
     selector: Selector | None = None
     profile: Text | None = None
@@ -288,6 +209,10 @@ class IssuancePolicy(Document):
 
 
 PolicyDocument = ClusterIssuancePolicy | IssuancePolicy
+
+
+def _says_nothing(part: Document) -> bool:
+    return all(value is None for _, value in part)
 
 
 def _leaves(model: Document, prefix: str = "") -> list[tuple[str, object]]:
