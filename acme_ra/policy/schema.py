@@ -33,6 +33,7 @@ from acme_ra.policy.values import (
 
 GROUP = "policy.acme-ra.dev"
 VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
 
 
 class Document(BaseModel):
