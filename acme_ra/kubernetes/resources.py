@@ -46,6 +46,11 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
     controller: bool = False
 
 
+def controller_of(references: tuple[OwnerReference, ...] | None) -> OwnerReference | None:
+    """The one that manages the object, if there is one."""
+    return next((one for one in references or () if one.controller), None)
+
+
 class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     """metadata of an object: what is read of it."""
 
@@ -62,7 +67,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def controller(self) -> OwnerReference | None:
         """The owner that manages the object, if there is one."""
-        return next((one for one in self.owner_references or () if one.controller), None)
+        return controller_of(self.owner_references)
 
 
 class Meta(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from acme_ra.attribution.contract import AttributionQuery
-from acme_ra.attribution.sources.kubernetes import finder
+from acme_ra.attribution.sources.kubernetes import finder, look
 from acme_ra.attribution.sources.kubernetes.source import KubernetesSource
 from acme_ra.core.objects import Binding
 from acme_ra.core.problems import Unauthorized
@@ -169,20 +169,37 @@ async def test_a_watch_that_is_behind_is_not_believed(fake: FakeKubernetes, mana
 async def test_an_order_that_changes_while_it_is_looked_at_is_not_believed(
     fake: FakeKubernetes, manager: FakeCertManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the first and the last look the namespace was taken by somebody else."""
+    """While its namespace was read, that was taken by somebody else, who knows the URL."""
     order = manager.order("shop", "web")
     async with watched(fake) as source:
-        read, reads = KubernetesSource._read, []
+        read, reads = look._order, []
 
         async def between(*arguments: Any) -> Any:
             reads.append(1)
-            if len(reads) == 2:
+            if len(reads) == 1:
                 fake.delete("orders", "shop", order["metadata"]["name"])
                 manager.bare_order("shop", order["metadata"]["name"])
             return await read(*arguments)
 
-        monkeypatch.setattr(KubernetesSource, "_read", between)
+        monkeypatch.setattr(look, "_order", between)
         await refused(source, query(), "made anew")
+
+
+async def test_where_an_order_leads_is_believed_of_the_live_one_only(
+    fake: FakeKubernetes, manager: FakeCertManager
+) -> None:
+    """The watch is behind: it knows the Order with the right issuer and owner, the cluster has it with others."""
+    manager.issuer(OTHER_ACCOUNT, name="mine", namespace="shop")
+    manager.order("shop", "web")
+    live = fake.objects["orders"][("shop", "web-1-7")]
+    async with watched(fake) as source:
+        live["spec"]["issuerRef"] = {"name": "mine", "kind": "Issuer"}
+        live["metadata"]["ownerReferences"] = []
+        await refused(source, query(), "has another account")
+
+        live["spec"]["issuerRef"] = {"name": "acme-ra", "kind": "ClusterIssuer"}
+        workload = await attributed(source, query())
+        assert (workload.namespace, workload.name) == ("shop", "")
 
 
 async def test_another_csr_is_refused(fake: FakeKubernetes, manager: FakeCertManager) -> None:

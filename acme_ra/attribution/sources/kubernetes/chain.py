@@ -10,6 +10,7 @@ from acme_ra.attribution.sources.kubernetes.objects import (
     CERTIFICATES,
     CertificateRequestObject,
     OrderObject,
+    SeenOrder,
 )
 from acme_ra.attribution.sources.kubernetes.routes import GATEWAY_GROUP, GATEWAYS, INGRESSES
 from acme_ra.core.problems import Unauthorized
@@ -29,35 +30,46 @@ class Chain(msgspec.Struct, frozen=True):
     evidence: dict[str, str] = {}
 
 
-async def follow(client: ApiClient, order: OrderObject) -> Chain:
-    """Order → CertificateRequest → Certificate → Ingress or Gateway, as far as it goes.
+async def read_request(client: ApiClient, seen: SeenOrder) -> CertificateRequestObject | None:
+    """The CertificateRequest that the Order says it comes from. Raises Unauthorized when that is another one."""
+    reference = _reference(seen.controller, CERT_MANAGER, "CertificateRequest")
+    if reference is None:
+        return None
+    return await _owner(client, CERTIFICATE_REQUESTS, reference, seen.namespace, CertificateRequestObject)
+
+
+def check_request(request: CertificateRequestObject, order: OrderObject) -> None:
+    """An Order asks for what its CertificateRequest asks for. Raises Unauthorized."""
+    if request.spec.request != order.spec.request or request.spec.issuer_ref.same != order.spec.issuer_ref.same:
+        metadata = request.metadata
+        raise Unauthorized(
+            f"CertificateRequest {metadata.namespace}/{metadata.name} asks for something else than its Order "
+            f"{order.metadata.name}; delete the CertificateRequest, and it will be made anew"
+        )
+
+
+async def follow(client: ApiClient, request: CertificateRequestObject | None) -> Chain:
+    """CertificateRequest → Certificate → Ingress or Gateway, as far as it goes.
 
     An absent reference ends the chain: what is unknown stays unknown. A reference to what is not there, or is another
     object of that name, is a refusal. Raises Unauthorized, KubernetesError.
     """
-    namespace = order.metadata.namespace
-    reference = _reference(order.metadata.controller, CERT_MANAGER, "CertificateRequest")
-    if reference is None:
+    if request is None:
         return Chain()
-    request = await _owner(client, CERTIFICATE_REQUESTS, reference, namespace, CertificateRequestObject)
-    if request.spec.request != order.spec.request or request.spec.issuer_ref.same != order.spec.issuer_ref.same:
-        raise Unauthorized(
-            f"CertificateRequest {namespace}/{reference.name} asks for something else than its Order "
-            f"{order.metadata.name}; delete the CertificateRequest, and it will be made anew"
-        )
-    evidence = {"certificate_request": reference.name, "certificate_request_uid": reference.uid}
+    metadata = request.metadata
+    evidence = {"certificate_request": metadata.name, "certificate_request_uid": metadata.uid}
     if request.spec.username:
         evidence["requested_by"] = request.spec.username
-    reference = _reference(request.metadata.controller, CERT_MANAGER, "Certificate")
+    reference = _reference(metadata.controller, CERT_MANAGER, "Certificate")
     if reference is None:
         return Chain(evidence=evidence)
-    certificate = await _owner(client, CERTIFICATES, reference, namespace, Meta)
+    certificate = await _owner(client, CERTIFICATES, reference, metadata.namespace, Meta)
     evidence |= {"certificate": reference.name, "certificate_uid": reference.uid}
     owner = certificate.metadata.controller
     resource = None if owner is None else _OWNERS.get((_group(owner), owner.kind))
     if owner is None or resource is None:
         return Chain(certificate=reference.name, evidence=evidence)
-    await _owner(client, resource, owner, namespace, Meta)
+    await _owner(client, resource, owner, metadata.namespace, Meta)
     told = f"{owner.kind} {owner.name}"
     return Chain(certificate=reference.name, owner=told, evidence=evidence | {"owner": told, "owner_uid": owner.uid})
 
@@ -69,7 +81,8 @@ async def _owner(client: ApiClient, resource: Resource, reference: OwnerReferenc
         found = await client.get(resource, reference.name, namespace=namespace, into=into)
     except ApiNotFound as error:
         raise Unauthorized(f"{told}, which the request comes from, was deleted") from error
-    if not reference.uid or found.metadata.uid != reference.uid:
+    metadata = found.metadata
+    if not reference.uid or (metadata.uid, metadata.namespace) != (reference.uid, namespace):
         raise Unauthorized(f"{told} is not the one that the request comes from: it was made anew since, or never was")
     return found
 

@@ -3,10 +3,11 @@
 import base64
 import binascii
 import re
+import sys
 
 import msgspec
 
-from acme_ra.kubernetes.resources import Metadata, Resource
+from acme_ra.kubernetes.resources import Metadata, OwnerReference, Resource, controller_of
 
 ORDERS = Resource("acme.cert-manager.io", "v1", "orders")
 CERTIFICATE_REQUESTS = Resource("cert-manager.io", "v1", "certificaterequests")
@@ -88,31 +89,57 @@ class IssuerObject(msgspec.Struct, frozen=True):
 # What the watch keeps of an Order, and how little of it is parsed for that.
 
 
-class _SeenMetadata(msgspec.Struct, frozen=True):
+class _SeenMetadata(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     namespace: str
     uid: str
+    owner_references: tuple[OwnerReference, ...] | None = None
+
+
+class _SeenSpec(msgspec.Struct, frozen=True, rename="camel"):
+    issuer_ref: IssuerRef
 
 
 class SeenObject(msgspec.Struct, frozen=True):
     metadata: _SeenMetadata
+    spec: _SeenSpec
     status: OrderStatus | None = None
 
 
 class SeenOrder(msgspec.Struct, frozen=True, gc=False):
+    """An Order as it was a moment ago. What it leads to says where to look; only a live look counts."""
+
     namespace: str
     name: str
     uid: str
     url: str
+    issuer: tuple[str, str, str]  # name, kind and group, as they were written
+    owner: tuple[str, str, str, str] | None  # the controller: apiVersion, kind, name, uid
 
     @property
     def key(self) -> tuple[str, str]:
         return self.namespace, self.name
 
+    @property
+    def issuer_ref(self) -> IssuerRef:
+        return IssuerRef(*self.issuer)
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        return None if self.owner is None else OwnerReference(*self.owner, controller=True)
+
     @classmethod
-    def of(cls, seen: SeenObject) -> "SeenOrder":
-        metadata = seen.metadata
-        return cls(metadata.namespace, metadata.name, metadata.uid, "" if seen.status is None else seen.status.url)
+    def of(cls, order: "SeenObject | OrderObject") -> "SeenOrder":
+        metadata, issuer = order.metadata, order.spec.issuer_ref
+        owner = controller_of(metadata.owner_references)
+        return cls(
+            sys.intern(metadata.namespace),
+            metadata.name,
+            metadata.uid,
+            "" if order.status is None else order.status.url,
+            (sys.intern(issuer.name), sys.intern(issuer.kind), sys.intern(issuer.group)),
+            None if owner is None else (sys.intern(owner.api_version), sys.intern(owner.kind), owner.name, owner.uid),
+        )
 
 
 def csr_of(request: str) -> bytes | None:
