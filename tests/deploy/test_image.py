@@ -5,6 +5,7 @@ import os
 import re
 import ssl
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from tests.deploy.image import BASE, Buildah, needs_root
+from tests.deploy.pod import Pod, Secrets
+from tests.deploy.rendering import template
 from tests.deploy.sandbox import USER, Mount, Sandbox
 from tests.support.acme_client import AcmeClient, Refused
 from tests.support.processes import free_port, wait_for
@@ -166,3 +169,63 @@ async def test_it_issues_as_nobody_on_a_read_only_root(sandbox: Sandbox, tmp_pat
     assert code == 0, server.log()
     assert certificate.issuer != certificate.subject
     assert {path.stat().st_uid for path in (tmp_path / "data").rglob("*")} == {USER}
+
+
+POLICY = """\
+kind: ClusterIssuancePolicy
+metadata: {name: team-names}
+spec:
+  effect: grant
+  selector: {namespaces: {matchNames: ["team-*"]}}
+  allowed: {dnsNames: ["*.{namespace}.svc"]}
+  require: {challenges: none}
+"""
+
+
+async def test_the_charts_pod_serves(root: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """The rendered Deployment as a kubelet runs it: init container, Secrets of root's, probes, a certificate."""
+    port, metrics = free_port(), free_port()
+    url = f"https://127.0.0.1:{port}"
+    config = {"server": {"listen": f"127.0.0.1:{port}"}, "metrics": {"listen": f"127.0.0.1:{metrics}"}}
+    values = tmp_path / "values.yaml"
+    values.write_text(json.dumps({"externalURL": url, "config": config, "policies": {"team.yaml": POLICY}}))
+    made = Secrets(tmp_path / "made", hosts=["127.0.0.1"])
+    pod = Pod(template(home=tmp_path, more=["--values", str(values)]), made, tmp_path / "pod", group=USER)
+    sandbox = Sandbox(root, environment=environment | pod.environment(), mounts=pod.mounts())
+
+    upgraded = sandbox.run("acme-ra", *pod.spec["initContainers"][0]["args"]).ok()
+    checked = sandbox.run("acme-ra", "check-config").ok()
+    server = sandbox.start("acme-ra", *pod.container["args"], name="acme-ra", logs=tmp_path / "logs")
+    try:
+
+        def probe(kind: str) -> bool:
+            assert server.running(), server.log()
+            asked = pod.container[kind]["httpGet"]
+            assert (asked["scheme"], asked["port"]) == ("HTTPS", "https")
+            try:
+                with urllib.request.urlopen(url + asked["path"], context=made.tls(), timeout=30) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        wait_for(lambda: probe("startupProbe"), what="the startup probe", log=server.log)
+        words = ("--name", "laptop", "--cluster", "laptop", "--namespace", "team-a", "--output", "json")
+        told = json.loads(sandbox.run("acme-ra", "credential", "create", *words).ok().out)
+        async with AcmeClient(f"{url}/acme/default/directory", made.tls()) as client:
+            (await client.register(told["kid"], told["hmac_key"])).ok()
+            await client.issue(["web.team-a.svc"])
+            with pytest.raises(Refused, match="rejectedIdentifier"):
+                (await client.new_order(["web.team-b.svc"])).ok()
+        assert (probe("livenessProbe"), probe("readinessProbe")) == (True, True)
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=30) as answer:
+            counted = answer.read().decode()
+    finally:
+        code = server.stop()
+
+    assert code == 0, server.log()
+    assert "is now at schema" in upgraded.out
+    assert "is valid" in checked.out
+    # What the alerts ask for.
+    assert re.search(r'acme_ra_requests_total\{[^}]*route="readyz"[^}]*status="200"[^}]*\} [1-9]', counted)
+    assert re.search(r'acme_ra_requests_total\{[^}]*problem="rejectedIdentifier"', counted)
+    assert re.search(r'acme_ra_request_seconds_bucket\{[^}]*route="finalize"', counted)

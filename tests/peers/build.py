@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,9 @@ class Published:
 
     def build(self, target: Path, scratch: Path) -> None:
         _go("install", "-trimpath", f"{self.package}@{self.version}", cwd=scratch, GOBIN=str(scratch))
-        (scratch / self.package.rpartition("/")[2]).rename(target)
+        # The command is called as its package, without a major version at the end.
+        words = [word for word in self.package.split("/") if not re.fullmatch(r"v\d+", word)]
+        (scratch / words[-1]).rename(target)
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,13 @@ PEERS: dict[str, Own | Published | Corrected] = {
         ROOT / "tests" / "peers" / "cert-manager",
         variables=(("github.com/cert-manager/cert-manager/pkg/util.AppVersion", "v1.21.2"),),
     ),
+    "helm": Published("helm.sh/helm/v3/cmd/helm", "v3.21.4"),
+    "kustomize": Published("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.1"),
     "pebble": Published("github.com/letsencrypt/pebble/v2/cmd/pebble", "v2.10.1"),
     "step-ca": Published("github.com/smallstep/certificates/cmd/step-ca", "v0.30.2"),
 }
 # What `make test` needs. `make test-cluster` names what it needs more; the others are for `make bench`.
-NEEDED_BY_TESTS = ("xcrypto", "acmeload", "load-generator")
+NEEDED_BY_TESTS = ("xcrypto", "acmeload", "load-generator", "kustomize", "helm")
 
 
 def cache() -> Path:
@@ -174,6 +179,12 @@ def module_folder(name: str, module: str) -> Path:
     assert isinstance(source, Own)
     _go("mod", "download", module, cwd=source.folder)
     return Path(_go("list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module, cwd=source.folder).strip())
+
+
+def downloaded(module: str, version: str) -> Path:
+    """Where the module cache has a published module, whose files a test reads; Go's checksum database knows it."""
+    told = _go("mod", "download", "-json", f"{module}@{version}", cwd=Path(tempfile.gettempdir()))
+    return Path(json.loads(told)["Dir"])
 
 
 def _go(*arguments: str, cwd: Path, progress: bool = False, **environment: str) -> str:
