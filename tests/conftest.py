@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from acme_ra.attribution.contract import AttributionSource
+from acme_ra.core.credential_seal import CredentialRights, seal_credential
 from acme_ra.core.objects import Binding
-from tests.support.ra import RA, FakeClock, FakeSource, make_ra
+from acme_ra.core.sealing import Sealer
+from tests.support.ra import MASTER_KEY, RA, FakeClock, FakeSource, make_ra
 from tests.support.stores import open_test_store
 
 NOW = 1_800_000_000_000
@@ -47,11 +49,14 @@ async def late(tmp_path: Path) -> AsyncIterator[tuple[RA, FakeSource]]:
 
 @pytest.fixture
 def rebind(tmp_path: Path) -> Callable[[str, str], None]:
-    """Change a credential's binding behind the server's back, as an operator with the database could."""
+    """Change a credential's binding behind the server's back, as who has the database and its master key could."""
 
     def change(kid: str, namespace: str) -> None:
-        binding = msgspec.json.encode(Binding(cluster="prod", namespaces=(namespace,))).decode()
-        _edit(tmp_path, "UPDATE credentials SET binding = ? WHERE kid = ?", (binding, kid))
+        binding = Binding(cluster="prod", namespaces=(namespace,))
+        rights = CredentialRights(kid, kid, binding, None, None)
+        sealed = seal_credential(Sealer(MASTER_KEY), b"k" * 32, rights)
+        values = (msgspec.json.encode(binding).decode(), sealed, kid)
+        _edit(tmp_path, "UPDATE credentials SET binding = ?, sealed_secret = ? WHERE kid = ?", values)
 
     return change
 

@@ -54,7 +54,7 @@ async def _rotate(configuration: Configuration, kid: str) -> credentials.Secret:
     async with opened(configuration) as store:
         found = await _find(store, kid)
         try:
-            return await credentials.rotate(store, sealer, SystemClock(), kid, found.binding)
+            return await credentials.rotate(store, sealer, SystemClock(), found)
         except Conflict:
             fail(f"{kid} is disabled; make another with `acme-ra credential create`", Exit.REFUSED)
 

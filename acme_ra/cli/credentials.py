@@ -7,12 +7,12 @@ import msgspec
 from acme_ra.audit import events
 from acme_ra.audit.events import Subject
 from acme_ra.core.clock import Clock, Instant
+from acme_ra.core.credential_seal import CredentialRights, open_credential, seal_credential
 from acme_ra.core.encoding import b64url, canonical_json
-from acme_ra.core.objects import Binding
+from acme_ra.core.objects import Binding, Credential
 from acme_ra.core.sealing import Sealer
 from acme_ra.storage.contract import Store, Transaction
 
-PURPOSE = "credential"
 _SECRET_BYTES = 32  # HS256; some clients choose the algorithm by the length
 
 
@@ -33,17 +33,18 @@ class Secret(msgspec.Struct, frozen=True):
     sealed: bytes
 
 
-def make_secret(kid: str, sealer: Sealer) -> Secret:
-    """A random secret, and how the database keeps it."""
+def make_secret(rights: CredentialRights, sealer: Sealer) -> Secret:
+    """A random secret, and how the database keeps it: sealed together with what it is for."""
     raw = secrets.token_bytes(_SECRET_BYTES)
     while b64url(raw).startswith("-"):  # a client's command line would take it for an option
         raw = secrets.token_bytes(_SECRET_BYTES)
-    return Secret(kid, b64url(raw), sealer.seal(raw, purpose=PURPOSE, context=kid))
+    return Secret(rights.kid, b64url(raw), seal_credential(sealer, raw, rights))
 
 
 async def create(store: Store, sealer: Sealer, clock: Clock, new: NewCredential) -> Secret:
     """Insert the credential. Raises StoreUnavailable."""
-    secret = make_secret(secrets.token_hex(10), sealer)
+    rights = CredentialRights(secrets.token_hex(10), new.name, new.binding, new.expires_at, new.max_uses)
+    secret = make_secret(rights, sealer)
     now = clock.now()
     event = events.CredentialCreated(
         credential=secret.kid,
@@ -83,14 +84,18 @@ async def disable(store: Store, clock: Clock, kid: str, binding: Binding) -> Non
     await store.transact(work)
 
 
-async def rotate(store: Store, sealer: Sealer, clock: Clock, kid: str, binding: Binding) -> Secret:
-    """A new secret for the same credential. Raises Conflict when it is disabled."""
-    secret = make_secret(kid, sealer)
+async def rotate(store: Store, sealer: Sealer, clock: Clock, credential: Credential) -> Secret:
+    """A new secret for the same credential. Raises Conflict when it is disabled.
+
+    SealBroken when it is not what it was made as: a new seal would make good what somebody wrote into the database.
+    """
+    open_credential(sealer, credential)
+    secret = make_secret(CredentialRights.of(credential), sealer)
     now = clock.now()
 
     def work(tx: Transaction) -> None:
-        tx.rotate_credential(kid, sealed_secret=secret.sealed, now=now)
-        tx.append_event(events.CredentialRotated(credential=kid).record(now, _subject(binding)))
+        tx.rotate_credential(secret.kid, sealed_secret=secret.sealed, now=now)
+        tx.append_event(events.CredentialRotated(credential=secret.kid).record(now, _subject(credential.binding)))
 
     await store.transact(work)
     return secret

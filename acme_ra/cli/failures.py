@@ -40,7 +40,8 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, Conflict):
         return f"not done, because it was changed or is in that state already: {error}", Exit.REFUSED
     if isinstance(error, SealBroken):
-        return f"{error}; is secrets.key_file the one that belongs to this database?", Exit.CONFIGURATION
+        fix = "use the secrets.key_file that belongs to this database; if it is that one, disable what was changed"
+        return f"{error}; {fix}", Exit.CONFIGURATION
     if isinstance(error, Problem):
         return error.detail, Exit.REFUSED
     if isinstance(error, OSError) and error.filename:

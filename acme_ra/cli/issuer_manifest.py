@@ -224,7 +224,7 @@ def _use(configuration: Configuration, asked: Asked, one: Credential) -> Given:
     async def rotated() -> credentials.Secret:
         sealer = Sealer(read_key_file(configuration.secrets.key_file))
         async with opened(configuration) as store:
-            return await credentials.rotate(store, sealer, SystemClock(), one.kid, one.binding)
+            return await credentials.rotate(store, sealer, SystemClock(), one)
 
     return Given(one.kid, one.name, asyncio.run(rotated()).hmac_key, expires)
 

@@ -3,10 +3,12 @@
 import re
 
 import msgspec
+import structlog
 
 from acme_ra.audit import events
 from acme_ra.audit.events import Subject
 from acme_ra.core.clock import Clock, Instant
+from acme_ra.core.credential_seal import CredentialSeals, open_credential
 from acme_ra.core.encoding import random_secret
 from acme_ra.core.objects import Account, Credential, ResourceId, StoredError
 from acme_ra.core.problems import (
@@ -15,15 +17,18 @@ from acme_ra.core.problems import (
     ExternalAccountRequired,
     InvalidContact,
     NotFound,
+    ServiceUnavailable,
     Unauthorized,
     UnsupportedContact,
     UserActionRequired,
 )
-from acme_ra.core.sealing import Sealer
+from acme_ra.core.sealing import SealBroken, Sealer
 from acme_ra.core.status import AccountStatus, OrderStatus
 from acme_ra.registration.directories import Directory
 from acme_ra.storage.contract import Conflict as StoreConflict
 from acme_ra.storage.contract import Page, Store, Transaction
+
+log = structlog.get_logger(__name__)
 
 MAX_CONTACTS = 10
 ORDERS_PER_PAGE = 100
@@ -63,9 +68,13 @@ class Accounts:
         self._store = store
         self._clock = clock
         self._sealer = sealer
+        self._seals = CredentialSeals(sealer)
 
     async def authenticate(self, directory: Directory, unverified_id: str) -> Requester:
-        """Find the account that a `kid` names. Raises AccountDoesNotExist, or Unauthorized when it may not act."""
+        """Find the account that a `kid` names. Raises AccountDoesNotExist, or Unauthorized when it may not act.
+
+        ServiceUnavailable when its credential is not what it was made as: then nothing can be said about it.
+        """
         try:
             wanted = ResourceId.parse(unverified_id)
             found = await self._store.account(wanted.row)
@@ -81,6 +90,11 @@ class Accounts:
             raise Unauthorized(f"this account is {account.status}; register a new one with another key")
         if credential is not None and credential.disabled_at is not None:
             raise Unauthorized(f"the credential {credential.kid} of this account was disabled; ask for a new one")
+        if credential is not None:
+            try:
+                self._seals.check(credential)
+            except SealBroken as error:
+                raise _unverifiable(credential) from error
         return Requester(directory, account, credential)
 
     async def find(self, directory: Directory, thumbprint: str) -> Account | None:
@@ -88,12 +102,14 @@ class Accounts:
         return await self._store.account_by_key(directory.name, thumbprint)
 
     async def eab_secret(self, directory: Directory, kid: str) -> tuple[Credential, bytes]:
-        """The credential and its MAC key. Raises Unauthorized when it may not be used here and now."""
+        """The credential and its MAC key. Raises Unauthorized when there is none, ServiceUnavailable as above."""
         credential = await self._store.credential(kid)
         if credential is None:
             raise Unauthorized(_EAB_REFUSED)
-        secret = self._sealer.open(credential.sealed_secret, purpose="credential", context=kid)
-        return credential, secret
+        try:
+            return credential, open_credential(self._sealer, credential)
+        except SealBroken as error:
+            raise _unverifiable(credential) from error
 
     async def register(
         self,
@@ -245,6 +261,12 @@ async def deactivate_account(store: Store, account: Account, now: Instant) -> No
     await store.transact(deactivate)
     while await store.transact(cancel) == _CANCELLED_AT_ONCE:
         pass
+
+
+def _unverifiable(credential: Credential) -> ServiceUnavailable:
+    """Somebody changed it in the database, or the master key is another one: that is for the operators to find out."""
+    log.error("credential.seal_broken", credential=credential.kid)
+    return ServiceUnavailable(f"the credential {credential.kid} cannot be verified; tell the operators of this server")
 
 
 def check_contacts(contacts: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from acme_ra.core.credential_seal import CredentialRights, seal_credential
 from acme_ra.core.objects import Binding
 from tests.acme.client import EdgeClient, Member, Signer, b64, dumps, running_edge
 from tests.support.ra import RA, make_csr
@@ -17,8 +18,9 @@ SECRET = b"k" * 32
 async def credential(ra: RA, *namespaces: str) -> str:
     """A new credential bound to these namespaces; its kid."""
     kid = secrets.token_hex(8)
-    binding = msgspec.json.encode(Binding(cluster="prod", namespaces=namespaces))
-    sealed = ra.sealer.seal(SECRET, purpose="credential", context=kid)
+    bound = Binding(cluster="prod", namespaces=namespaces)
+    binding = msgspec.json.encode(bound)
+    sealed = seal_credential(ra.sealer, SECRET, CredentialRights(kid, kid, bound, None, 1))
     await ra.store.transact(
         lambda tx: tx.insert_credential(
             kid=kid, name=kid, binding=binding, sealed_secret=sealed, now=ra.clock.now(), expires_at=None, max_uses=1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from acme_ra.core.credential_seal import CredentialRights, seal_credential
 from acme_ra.core.problems import Unauthorized
 from tests.support.ra import POLICIES, RA
 
@@ -44,7 +45,7 @@ async def test_a_rotated_credential_starts_over(ra: RA) -> None:
     kid = shop.credential.kid
     await _pre_authorize(ra, shop, "a.example.test")
     ready = await ra.ready_order(shop, "b.example.test")
-    sealed = ra.sealer.seal(b"n" * 32, purpose="credential", context=kid)
+    sealed = seal_credential(ra.sealer, b"n" * 32, CredentialRights.of(shop.credential))
 
     await ra.store.transact(lambda tx: tx.rotate_credential(kid, sealed_secret=sealed, now=ra.clock.now()))
 

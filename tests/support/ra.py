@@ -22,6 +22,7 @@ from acme_ra.attribution.service import Attribution
 from acme_ra.attribution.sources.credential import CredentialSource
 from acme_ra.core.approval import Approval
 from acme_ra.core.clock import Instant
+from acme_ra.core.credential_seal import CredentialRights, seal_credential
 from acme_ra.core.identifiers import Identifier, IdentifierType
 from acme_ra.core.objects import Binding, Order
 from acme_ra.core.problems import Problem
@@ -54,6 +55,7 @@ from acme_ra.validation.contract import ValidationTarget
 from tests.support.keys import account_key_of
 from tests.support.local_authority import make_issuance
 
+MASTER_KEY = b"m" * 32
 POLICIES = """
 kind: ClusterIssuancePolicy
 metadata: {name: shop-internal}
@@ -217,7 +219,8 @@ class RA:
         """A new account with a new credential bound to these namespaces."""
         kid = secrets.token_hex(8)
         binding = Binding(cluster=cluster, namespaces=namespaces)
-        sealed = self.sealer.seal(b"k" * 32, purpose="credential", context=kid)
+        rights = CredentialRights(kid, kid, binding, None, max_uses)
+        sealed = seal_credential(self.sealer, b"k" * 32, rights)
         await self.store.transact(
             lambda tx: tx.insert_credential(
                 kid=kid,
@@ -305,7 +308,7 @@ async def make_ra(
     **limits: int,
 ) -> RA:
     """Put the parts together as the composition root does."""
-    sealer = Sealer(b"m" * 32)
+    sealer = Sealer(MASTER_KEY)
     policy_file = path / "policies.yaml"
     policy_file.write_text(policies)
     policy = PolicyEngine(load_policies(policy_file), approval_key=sealer.derive("approvals"))

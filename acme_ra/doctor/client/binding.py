@@ -7,6 +7,7 @@ import re
 
 from acme_ra.config.secrets import read_key_file
 from acme_ra.core.clock import SystemClock
+from acme_ra.core.credential_seal import open_credential
 from acme_ra.core.objects import Credential
 from acme_ra.core.sealing import Sealer
 from acme_ra.doctor.client.subject import IssuerSide
@@ -126,7 +127,7 @@ async def _compare(issuer: IssuerSide, raw: bytes) -> list[Finding]:
     if credential is None:
         return [error(f"the server has no credential {issuer.kid}", "correct keyID; see: acme-ra credential list")]
     sealer = Sealer(read_key_file(configuration.secrets.key_file))
-    secret = sealer.open(credential.sealed_secret, purpose="credential", context=credential.kid)
+    secret = open_credential(sealer, credential)
     text = raw.decode("ascii").strip()
     if not hmac.compare_digest(secret, base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))):
         seen = f"the Secret's key is not that of credential {issuer.kid}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from acme_ra.config.secrets import KeyFileUnusable, read_key_file
 from acme_ra.core.clock import DAY, to_rfc3339
+from acme_ra.core.credential_seal import open_credential
 from acme_ra.core.objects import Credential
 from acme_ra.core.sealing import SealBroken, Sealer
 from acme_ra.doctor.findings import Finding, error, ok, warning
@@ -85,13 +86,23 @@ async def check_master_key(server: ServerSide) -> list[Finding]:
     if not server.configuration.storage.path.exists():
         return [ok(f"{path} is a master key")]
     credentials = await all_credentials(server)
-    for one in credentials[-1:]:
-        try:
-            sealer.open(one.sealed_secret, purpose="credential", context=one.kid)
-        except SealBroken:
-            seen = f"{path} does not open the credentials of this database"
-            return [error(seen, "restore the key file that was backed up with the database")]
+    broken = [one.kid for one in credentials if not _opens(sealer, one)]
+    if broken and len(broken) == len(credentials):
+        seen = f"{path} does not open the credentials of this database"
+        return [error(seen, "restore the key file that was backed up with the database")]
+    if broken:
+        shown = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+        seen = f"{path} opens the others, but not {shown}: somebody changed what these may do, in the database itself"
+        return [error(seen, "find out who; end each with `acme-ra credential disable KID`, and make another")]
     return [ok(f"{path} opens the credentials of the database" if credentials else f"{path} is a master key")]
+
+
+def _opens(sealer: Sealer, credential: Credential) -> bool:
+    try:
+        open_credential(sealer, credential)
+    except SealBroken:
+        return credential.disabled_at is not None  # of no use to anybody
+    return True
 
 
 async def check_credentials(server: ServerSide) -> list[Finding]:

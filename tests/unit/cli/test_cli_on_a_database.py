@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,10 @@ from acme_ra.cli.frame import Exit
 from acme_ra.cli.main import run
 from acme_ra.cli.setup import Asked, prepare
 from acme_ra.config import load_configuration
-from acme_ra.config.secrets import read_key_file
 from acme_ra.core.encoding import parse_b64url
 from acme_ra.core.endpoint import Endpoint
-from acme_ra.core.sealing import Sealer
 from tests.support.shell import Shell
+from tests.support.stores import stored_secret
 
 
 def test_a_credential_is_made_shown_once_and_sealed(shell: Shell) -> None:
@@ -251,8 +249,4 @@ def test_a_second_set_up_keeps_everything_and_takes_what_is_asked_now(tmp_path: 
 def _unsealed(data: Path, kid: str) -> bytes:
     """The secret as registration opens it."""
     configuration = load_configuration(data / "acme-ra.yaml", {})
-    with sqlite3.connect(data / "acme-ra.sqlite") as connection:
-        (sealed,) = connection.execute("SELECT sealed_secret FROM credentials WHERE kid = ?", (kid,)).fetchone()
-    connection.close()
-    sealer = Sealer(read_key_file(configuration.secrets.key_file))
-    return sealer.open(sealed, purpose="credential", context=kid)
+    return stored_secret(data / "acme-ra.sqlite", configuration.secrets.key_file, kid)

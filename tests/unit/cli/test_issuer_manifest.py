@@ -1,7 +1,6 @@
 """`acme-ra issuer manifest`: what it prints can be applied, and its credential is bound as narrowly as can be."""
 
 import base64
-import sqlite3
 import ssl
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from cryptography import x509
 
 from acme_ra.cli.frame import Exit
 from acme_ra.cli.solvers import parse_solvers
-from acme_ra.config.secrets import read_key_file
 from acme_ra.core.encoding import parse_b64url
-from acme_ra.core.sealing import Sealer
 from tests.support.shell import Shell
+from tests.support.stores import stored_secret
 
 
 def test_a_cluster_issuer_is_ready_to_apply(shell: Shell) -> None:
@@ -202,7 +200,4 @@ def test_none_excludes_the_others() -> None:
 
 
 def _stored_secret(data: Path, kid: str) -> bytes:
-    with sqlite3.connect(data / "acme-ra.sqlite") as connection:
-        (sealed,) = connection.execute("SELECT sealed_secret FROM credentials WHERE kid = ?", (kid,)).fetchone()
-    connection.close()
-    return Sealer(read_key_file(data / "secrets" / "master.key")).open(sealed, purpose="credential", context=kid)
+    return stored_secret(data / "acme-ra.sqlite", data / "secrets" / "master.key", kid)

@@ -164,6 +164,23 @@ def test_a_master_key_of_another_database(home: Home) -> None:
     assert "does not open the credentials of this database" in home.problem("master key").seen
 
 
+def test_a_credential_that_was_changed_in_the_database(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """One does not open, the others do: it is no matter of the key. Disabled, it is nobody's concern any more."""
+    shell = Shell(home.folder, capsys)
+    kid = shell.json("credential", "create", "--name", "shop", "--namespace", "shop")["kid"]
+    connection = sqlite3.connect(home.folder / "acme-ra.sqlite")
+    with connection:
+        connection.execute('UPDATE credentials SET binding = \'{"namespaces":["pay"]}\' WHERE kid = ?', (kid,))
+    connection.close()
+
+    found = home.problem("master key")
+    shell.json("credential", "disable", kid)
+
+    assert f"opens the others, but not {kid}" in found.seen
+    assert "credential disable KID" in found.fix
+    assert [one for one in home.findings() if one.check == "master key" and one.level != Level.OK] == []
+
+
 def test_no_master_key(home: Home) -> None:
     (home.folder / "secrets" / "master.key").write_text("too short\n")
 

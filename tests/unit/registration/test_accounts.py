@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from acme_ra.core.clock import DAY
+from acme_ra.core.credential_seal import CredentialRights, seal_credential
 from acme_ra.core.objects import Binding, Order
 from acme_ra.core.problems import (
     AccountDoesNotExist,
@@ -25,7 +26,8 @@ from tests.support.ra import RA
 async def credential(ra: RA, *, max_uses: int | None = 1, expires_in: int | None = None, binding: Binding) -> str:
     kid = secrets.token_hex(8)
     now = ra.clock.now()
-    sealed = ra.sealer.seal(b"k" * 32, purpose="credential", context=kid)
+    expires_at = None if expires_in is None else now + expires_in
+    sealed = seal_credential(ra.sealer, b"k" * 32, CredentialRights(kid, "test", binding, expires_at, max_uses))
     await ra.store.transact(
         lambda tx: tx.insert_credential(
             kid=kid,
@@ -33,7 +35,7 @@ async def credential(ra: RA, *, max_uses: int | None = 1, expires_in: int | None
             binding=msgspec.json.encode(binding),
             sealed_secret=sealed,
             now=now,
-            expires_at=None if expires_in is None else now + expires_in,
+            expires_at=expires_at,
             max_uses=max_uses,
         )
     )
