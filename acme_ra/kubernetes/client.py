@@ -78,6 +78,9 @@ class ApiClient:
     async def get(self, resource: Resource, name: str, *, namespace: str = "", into: type[T]) -> T:
         """One object as it is now. Raises ApiNotFound."""
         path = resource.path(namespace=namespace, name=name)
+        if not name:
+            # The path without a name is another one: that of all objects.
+            raise ApiNotFound(f"cluster {self.name}: {path}: without a name", cluster=self.name)
         return self._decode(await self.call("GET", path), into, path)
 
     async def pages(

@@ -85,6 +85,17 @@ async def test_silence_is_no_answer(fake: FakeKubernetes, part: str) -> None:
         await unavailable(source, csr=CSR)
 
 
+async def test_an_order_that_lacks_everything_stops_no_other(fake: FakeKubernetes) -> None:
+    """Somebody who may write Orders writes one without a spec, before and while others are looked for."""
+    fake.put("orders", {"metadata": {"namespace": "evil", "name": "empty"}})
+    async with watched(fake) as source:
+        fake.put("orders", {"metadata": {"namespace": "evil", "name": "bare"}, "status": None})
+        FakeCertManager(fake).bare_order("shop", "after", url=URL + "x")
+
+        assert await source.attribute(query())
+        assert await source.attribute(query(url=URL + "x"))
+
+
 async def test_many_slow_answers_are_one_slow_answer(fake: FakeKubernetes) -> None:
     """Each call in its time, all of them together too late."""
     async with watched(fake, timeout=60_000, attribution_timeout=300) as source:

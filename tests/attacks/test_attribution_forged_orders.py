@@ -238,6 +238,7 @@ async def test_an_order_of_another_account_is_refused(fake: FakeKubernetes, mana
         ({"name": "acme-ra"}, "was deleted"),
         ({"name": "acme-ra", "kind": "ClusterIssuer", "group": "awspca.example"}, "no issuer of cert-manager"),
         ({"name": "acme-ra", "kind": "Secret"}, "no issuer of cert-manager"),
+        ({"name": "", "kind": "ClusterIssuer"}, "was deleted"),
         ({"name": "../../../../api/v1/namespaces/shop", "kind": "ClusterIssuer"}, "was deleted"),
     ],
 )

@@ -19,9 +19,9 @@ _PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]*CERTIFICATE REQUEST-----(.*?)-----END"
 
 
 class IssuerRef(msgspec.Struct, frozen=True):
-    """Absent fields have the defaults of cert-manager's API."""
+    """Absent fields have the defaults of cert-manager's API; without a name it leads nowhere."""
 
-    name: str
+    name: str = ""
     kind: str = ""
     group: str = ""
 
@@ -97,12 +97,14 @@ class _SeenMetadata(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _SeenSpec(msgspec.Struct, frozen=True, rename="camel"):
-    issuer_ref: IssuerRef
+    issuer_ref: IssuerRef = IssuerRef()
 
 
 class SeenObject(msgspec.Struct, frozen=True):
+    """Of any Order, whatever it lacks: one that cannot be read would keep all others from being seen."""
+
     metadata: _SeenMetadata
-    spec: _SeenSpec
+    spec: _SeenSpec = _SeenSpec()
     status: OrderStatus | None = None
 
 
