@@ -51,7 +51,7 @@ class Sandbox:
             lines += [f"touch {root}/dev/{device}", f"mount --bind /dev/{device} {root}/dev/{device}"]
         lines += [f"mkdir -p {root}/dev/shm", f"mount -t tmpfs -o mode=1777 tmpfs {root}/dev/shm"]
         for mount in self._mounts:
-            target = shlex.quote(f"{root}{mount.target}")
+            target = shlex.quote(str(_behind(self._root, mount.target)))
             if mount.source.is_dir():
                 lines.append(f"mkdir -p {target}")
             else:
@@ -66,3 +66,14 @@ class Sandbox:
         # Another user has no capabilities, and without new privileges gets none from any file.
         lines.append("exec setpriv --no-new-privs " + shlex.join(inside))
         return [program("unshare"), "--mount", "--propagation", "private", "sh", "-c", "\n".join(lines)]
+
+
+def _behind(root: Path, target: str) -> Path:
+    """The place of a path as a program behind the root sees it: links there do not lead out (/var/run is /run)."""
+    place = root
+    for part in Path(target).parts[1:]:
+        place = place / part
+        if place.is_symlink():
+            link = place.readlink()
+            place = root / link.relative_to("/") if link.is_absolute() else place.parent / link
+    return place

@@ -13,7 +13,7 @@ from acme_ra.cli.main import run
 from acme_ra.core import problems
 from acme_ra.policy.documents import load_policies
 from tests.deploy.pod import Pod, Secrets
-from tests.deploy.rendering import CHART, VALUE_SETS, Object, helm, kinds, one, template
+from tests.deploy.rendering import CHART, ROOT, VALUE_SETS, Object, helm, kinds, one, template
 
 ALL = {
     "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy", "PersistentVolumeClaim",
@@ -155,6 +155,14 @@ def test_nothing_is_granted_by_default(home: Path) -> None:
     effects = [document["spec"]["effect"] for text in texts for document in yaml.safe_load_all(text)]
 
     assert effects == ["guard"]
+
+
+def test_the_chart_brings_the_definitions_of_policies() -> None:
+    """Helm wants its own copy: `cp deploy/crds/*.yaml deploy/helm/acme-ra/crds/`."""
+    made = {path.name: path.read_bytes() for path in (ROOT / "deploy" / "crds").glob("*.yaml")}
+
+    assert len(made) == 2
+    assert {path.name: path.read_bytes() for path in (CHART / "crds").iterdir()} == made
 
 
 def test_versions_agree() -> None:

@@ -68,8 +68,13 @@ def _key(each: Object) -> tuple[str, str]:
 
 
 def _substance(each: Object) -> Object:
-    """Without what only Helm adds, and with ConfigMaps' YAML as values, so that comments do not count."""
+    """Without what only Helm adds, and with ConfigMaps' YAML as values, so that comments do not count.
+
+    Helm gives definitions no labels: it never touches them again.
+    """
     meta = each["metadata"]
+    if each["kind"] == "CustomResourceDefinition":
+        meta.pop("labels", None)
     meta["labels"] = {name: value for name, value in meta.get("labels", {}).items() if name not in _HELMS}
     annotations = {
         name: value for name, value in meta.pop("annotations", {}).items() if not name.startswith("helm.sh/")
