@@ -209,7 +209,7 @@ async def test_the_charts_pod_serves(root: Path, environment: dict[str, str], tm
                 return False
 
         wait_for(lambda: probe("startupProbe"), what="the startup probe", log=server.log)
-        words = ("--name", "laptop", "--cluster", "laptop", "--namespace", "team-a", "--output", "json")
+        words = ("--name", "laptop", "--namespace", "team-a", "--output", "json")
         told = json.loads(sandbox.run("acme-ra", "credential", "create", *words).ok().out)
         async with AcmeClient(f"{url}/acme/default/directory", made.tls()) as client:
             (await client.register(told["kid"], told["hmac_key"])).ok()
