@@ -13,7 +13,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from acme_ra import telemetry
+from acme_ra import filewatch, telemetry
 from acme_ra.acme.application import build_server
 from acme_ra.app import Parts, Shared, compose, read_policies
 from acme_ra.config import Configuration
@@ -55,6 +55,7 @@ async def _serve(shared: Shared, node: int, pipes: WorkerPipes | None, on_ready:
         if node == 0:
             background = asyncio.ensure_future(parts.background.run())
             stack.push_async_callback(_cancel, background)
+            _watch_files(configuration, stack, supervised=pipes is not None)
         timeout = configuration.server.shutdown_timeout / SECOND
         server = build_server(parts.application, configuration.acme)
         stack.push_async_callback(server.close, timeout=timeout)
@@ -63,6 +64,17 @@ async def _serve(shared: Shared, node: int, pipes: WorkerPipes | None, on_ready:
         gc.freeze()
         on_ready()
         await stop.wait()
+
+
+def _watch_files(configuration: Configuration, stack: AsyncExitStack, *, supervised: bool) -> None:
+    """In one worker: a changed certificate or policy file has the effect of a SIGHUP."""
+    server = configuration.server
+    if not server.watch_files:
+        return
+    paths = (server.tls.certificate, server.tls.key, configuration.policies.path)
+    changed = filewatch.reloader(supervised=supervised)
+    watching = asyncio.ensure_future(filewatch.watch(paths, every=server.watch_files / SECOND, changed=changed))
+    stack.push_async_callback(_cancel, watching)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -52,6 +52,10 @@ class ServerSettings(Settings):
     workers: int = Field(default=0, ge=0, le=64, description="processes; 0 means one for each core but one, at most 4")
     shutdown_timeout: Duration = Field(default=10 * SECOND, description="how long requests may take to finish at stop")
 
+    watch_files: Duration = Field(
+        default=0, ge=0, description="how often to look for changed policy and TLS files; 0: they are read at SIGHUP"
+    )
+
     @property
     def endpoint(self) -> Endpoint:
         return parse_endpoint(self.listen)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -14,6 +15,8 @@ from typing import Any, Self
 
 import pytest
 
+from acme_ra.core.clock import SystemClock
+from acme_ra.issuance.serving import create_server_certificate
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Process, children, wait_for
 from tests.support.server import PATIENT
@@ -170,6 +173,33 @@ def test_reload_takes_good_policies_and_refuses_bad_ones(several: Running) -> No
     refused = next(event for event in several.events() if "policies refused" in event.get("event", ""))
     assert "more.yaml:3" in refused["mistakes"][0]
     assert _answers(several)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_replaced_certificate_is_used_without_a_signal(workers: str, tmp_path: Path) -> None:
+    """As kubelet replaces a Secret: a link moves to another folder, certificate and key at once."""
+    settings = {"ACME_RA_SERVER__WATCH_FILES": "1s"}
+    with Running(tmp_path, "--listen", "127.0.0.1:0", "--workers", workers, env=settings) as running:
+        host, port = _address(running)
+        before = ssl.get_server_certificate((host, port))
+        folder = running.data / "tls"
+        folder.rename(running.data / "tls-1")
+        folder.symlink_to("tls-1")
+        shutil.copytree(running.data / "tls-1", running.data / "tls-2")
+        create_server_certificate(
+            running.data / "tls-2", root=(running.data / "ca" / "root.pem").read_bytes(), now=SystemClock().now()
+        )
+        link = running.data / "tls-next"
+        link.symlink_to("tls-2")
+
+        link.replace(folder)
+
+        wait_for(
+            lambda: all(ssl.get_server_certificate((host, port)) != before for _ in range(10)),
+            what="another certificate",
+            log=running.process.log,
+        )
+        assert running.process.stop() == 0
 
 
 def test_tls_tickets_of_one_worker_are_good_at_another_and_old_tls_is_refused(several: Running) -> None:

@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $profiles := dict "default" (dict "validity" "90d" "usages" (list "server auth")) "shortlived" (dict "validity" "6d" "usages" (list "server auth")) -}}
 {{- $directory := dict "authorities" (list "intermediate") "profiles" (dict "default" "90 days" "shortlived" "6 days") "external_account_required" true -}}
 {{- $config := dict
-      "server" (dict "listen" "0.0.0.0:14000" "external_url" (include "acme-ra.externalURL" .) "tls" $tls "workers" (int .Values.workers))
+      "server" (dict "listen" "0.0.0.0:14000" "external_url" (include "acme-ra.externalURL" .) "tls" $tls "workers" (int .Values.workers) "watch_files" "30s")
       "storage" (dict "path" "/data/acme-ra.sqlite")
       "secrets" (dict "key_file" "/etc/acme-ra/keys/master.key")
       "policies" (dict "path" "/etc/acme-ra/policies")
