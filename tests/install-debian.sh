@@ -5,7 +5,8 @@ set -euo pipefail
 # package:command that it brings (and that makes the package unnecessary)
 needs=(
   bind9-dnsutils:nsupdate bind9-utils:rndc bind9:named buildah:buildah caddy:caddy certbot:certbot curl:curl
-  dehydrated:dehydrated jq:jq lego:lego make:make mmdebstrap:mmdebstrap openssl:openssl uacme:uacme util-linux:unshare
+  dehydrated:dehydrated jq:jq lego:lego make:make mmdebstrap:mmdebstrap openssl:openssl
+  prometheus:promtool uacme:uacme util-linux:unshare
 )
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 

@@ -17,6 +17,7 @@ PACKAGES = {
     "named": "bind9",
     "nsupdate": "bind9-dnsutils",
     "openssl": "openssl",
+    "promtool": "prometheus",
     "ualpn": "uacme",
     "uacme": "uacme",
     "unshare": "util-linux",
