@@ -8,6 +8,7 @@ import click
 from acme_ra.cli.credentials import NewCredential, Secret
 from acme_ra.cli.credentials import create as insert
 from acme_ra.cli.frame import Exit, fail, global_options, print_fields, print_json, session
+from acme_ra.cli.known import check_cluster
 from acme_ra.cli.manifests import credential_secret, render, secret_name
 from acme_ra.cli.storing import When, moment, opened, stamp
 from acme_ra.config import Configuration
@@ -32,7 +33,7 @@ class Expiry(When):
 @global_options
 @click.option("--name", required=True, help="What it is for; shown in lists and in the audit log.")
 @click.option("--cluster", default="", help="The Kubernetes cluster that it speaks for.")
-@click.option("--namespace", "namespaces", multiple=True, help="A namespace that it speaks for; may be repeated.")
+@click.option("--namespace", "namespaces", multiple=True, help="A namespace that it may speak for; may be repeated.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label for policies; may be repeated.")
 @click.option("--directory", "directories", multiple=True, help="Only valid there; may be repeated.  [default: all]")
 @click.option("--expires", type=Expiry(future=True), default="90d", show_default=True, help="90d, a time, or never.")
@@ -52,12 +53,15 @@ def create(
 ) -> None:
     """Make a credential. Its secret is shown now and never again.
 
-    A credential without --namespace speaks for no namespace: policies that select namespaces will not match.
+    For a cluster of the configuration (`clusters:`) the cluster tells the namespace of each order; --namespace limits
+    which, and may have `*`. Any other credential speaks for the namespaces that are named, and without one for none:
+    policies that select namespaces will not match.
     """
     configuration = session().configuration()
     if not _NAME.match(name):
         fail("--name has 1 to 100 characters, none of them a control character", Exit.USAGE)
-    _check_names(configuration, namespaces, directories)
+    check_cluster(configuration, cluster)
+    _check_names(configuration, namespaces, directories, globs=cluster in configuration.clusters)
     binding = Binding(cluster, tuple(dict.fromkeys(namespaces)), _parse_labels(labels), directories)
     new = NewCredential(name, binding, expires or None, None if unlimited or not max_uses else max_uses)
     secret = asyncio.run(_insert(configuration, new))
@@ -70,9 +74,11 @@ async def _insert(configuration: Configuration, new: NewCredential) -> Secret:
         return await insert(store, sealer, SystemClock(), new)
 
 
-def _check_names(configuration: Configuration, namespaces: tuple[str, ...], directories: tuple[str, ...]) -> None:
+def _check_names(
+    configuration: Configuration, namespaces: tuple[str, ...], directories: tuple[str, ...], *, globs: bool
+) -> None:
     for namespace in namespaces:
-        if not _NAMESPACE.match(namespace):
+        if not _NAMESPACE.match(namespace.replace("*", "x") if globs else namespace):
             fail(f"--namespace {namespace!r} is no Kubernetes namespace name (a-z, 0-9 and -, 63 at most)", Exit.USAGE)
     for directory in directories:
         if directory not in configuration.directories:

@@ -12,6 +12,7 @@ import msgspec
 from acme_ra.cli import credentials
 from acme_ra.cli.credential_show import status
 from acme_ra.cli.frame import Exit, fail, global_options, print_json, session
+from acme_ra.cli.known import check_cluster
 from acme_ra.cli.manifests import CERT_MANAGER, Issuer, Manifest, credential_secret, render, secret_name
 from acme_ra.cli.solvers import HELP, parse_solvers
 from acme_ra.cli.storing import moment, opened, reported
@@ -151,6 +152,7 @@ def _check(configuration: Configuration, asked: Asked, profile: str) -> None:
         fail(f"--name {asked.name!r} is no Kubernetes object name (a-z, 0-9, - and .)", Exit.USAGE)
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z", asked.cluster):
         fail(f"--cluster {asked.cluster!r} is no cluster's name (letters, digits, -, _ and .)", Exit.USAGE)
+    check_cluster(configuration, asked.cluster)
     offered = configuration.directories[asked.directory].profiles
     if profile and profile not in offered:
         fail(f"--profile {profile!r}: directory {asked.directory} offers {', '.join(offered)}", Exit.USAGE)

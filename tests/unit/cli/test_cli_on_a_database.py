@@ -42,6 +42,25 @@ def test_a_credential_is_made_shown_once_and_sealed(shell: Shell) -> None:
     assert _unsealed(shell.data, made["kid"]) == secret
 
 
+def test_a_credential_of_a_configured_cluster_is_checked(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster must be there, and tells the namespaces, so that the limits may be globs."""
+    (tmp_path / "token").write_text("t")
+    monkeypatch.setenv("ACME_RA_CLUSTERS__EAST__SERVER", "https://192.0.2.1:6443")
+    monkeypatch.setenv("ACME_RA_CLUSTERS__EAST__TOKEN_FILE", str(tmp_path / "token"))
+
+    made = shell.json("credential", "create", "--name", "east", "--cluster", "east", "--namespace", "team-*")
+
+    assert shell.json("credential", "show", made["kid"])["namespaces"] == ["team-*"]
+    _, told = shell("credential", "create", "--name", "x", "--cluster", "eats", code=Exit.USAGE)
+    assert "did you mean 'east'?" in told
+    _, told = shell("issuer", "manifest", "--cluster", "eats", code=Exit.USAGE)
+    assert "did you mean 'east'?" in told
+    _, told = shell("credential", "create", "--name", "x", "--namespace", "team-*", code=Exit.USAGE)
+    assert "no Kubernetes namespace name" in told
+
+
 def test_defaults_are_careful(shell: Shell) -> None:
     """One account, 90 days, no namespace; more must be asked for."""
     careful = shell.json("credential", "create", "--name", "a")
