@@ -114,8 +114,9 @@ class Tls:
         return tuple(stamps)
 
     def _build(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        if self._ca is not None:
+        if self._ca is None:
+            context = ssl.create_default_context()
+        else:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             _trust(context, self._ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
