@@ -17,7 +17,6 @@ from acme_ra.attribution.registry import all_sources
 from acme_ra.attribution.service import Attribution
 from acme_ra.attribution.sources.kubernetes.events import RefusalEvents
 from acme_ra.config import Configuration, ConfigurationInvalid, Mistake, load_configuration
-from acme_ra.config.schema import closest
 from acme_ra.config.secrets import KeyFileUnusable, read_key_file
 from acme_ra.core.clock import Clock, SystemClock
 from acme_ra.core.problems import ServiceUnavailable
@@ -29,7 +28,7 @@ from acme_ra.issuance.lint import Linter
 from acme_ra.issuance.profiles import Profile
 from acme_ra.issuance.registry import open_authorities
 from acme_ra.issuance.service import CertificateAuthority
-from acme_ra.kubernetes.clusters import open_clusters
+from acme_ra.kubernetes.clusters import Clusters, open_clusters
 from acme_ra.kubernetes.connection import open_connection
 from acme_ra.kubernetes.errors import ClusterMisconfigured
 from acme_ra.listener import TLSUnusable, server_context
@@ -37,6 +36,11 @@ from acme_ra.policy.compiled import PolicySet
 from acme_ra.policy.documents import load_policies
 from acme_ra.policy.engine import PolicyEngine
 from acme_ra.policy.errors import PolicyErrors, PolicyMistake
+from acme_ra.policy.references import References, unresolved
+from acme_ra.policy_resources.keeper import Listener, PolicyKeeper
+from acme_ra.policy_resources.record import AuditRecorder
+from acme_ra.policy_resources.status import StatusWriter
+from acme_ra.policy_resources.watch import ClusterWatch
 from acme_ra.registration.accounts import Accounts
 from acme_ra.registration.approvals import Approvals, ApprovalSeal
 from acme_ra.registration.authority import RegistrationAuthority
@@ -76,7 +80,7 @@ class Parts:
     """What a worker runs and reloads."""
 
     application: Edge
-    policy: PolicyEngine
+    policies: PolicyKeeper
     background: Worker
 
 
@@ -122,7 +126,33 @@ async def compose(shared: Shared, node: int, *, stack: AsyncExitStack, observe: 
         observe=observe,
         ready=lambda: _check_store(store),
     )
-    return Parts(application=application, policy=builder.policy, background=builder.background())
+    policies = await _keep_policies(shared, builder, clusters, stack, tells=node == 0)
+    return Parts(application=application, policies=policies, background=builder.background())
+
+
+async def _keep_policies(
+    shared: Shared, builder: "_Builder", clusters: Clusters, stack: AsyncExitStack, *, tells: bool
+) -> PolicyKeeper:
+    """Every worker reads policies for itself; the one that `tells` writes statuses and audit events."""
+    watches = {name: ClusterWatch(one) for name, one in clusters.items() if one.settings.policies != "none"}
+    listeners: list[Listener] = []
+    if tells:
+        listeners.append(AuditRecorder(builder.store, builder.clock).record)
+        if watches:
+            statuses = StatusWriter(clusters, builder.clock)
+            statuses.start()
+            stack.push_async_callback(statuses.close)
+            listeners.append(statuses.tell)
+    keeper = PolicyKeeper(
+        builder.policy,
+        files=shared.policies,
+        watches=watches,
+        known=references(builder.configuration),
+        listeners=listeners,
+    )
+    stack.push_async_callback(keeper.close)
+    await keeper.start()
+    return keeper
 
 
 async def _check_store(store: Store) -> None:
@@ -262,24 +292,20 @@ def read_policies(configuration: Configuration) -> PolicySet:
     """The policy set; what it names must be there. Raises PolicyErrors."""
     path = configuration.policies.path
     policies = load_policies(path)
-    mistakes = []
-    for policy in policies.policies:
-        group = "" if policy.approval is None else policy.approval.group
-        for key, name, known in (
-            ("authority", policy.authority, configuration.authorities),
-            ("profile", policy.profile, configuration.profiles),
-            ("require.approval", group, configuration.approvers),
-        ):
-            if name and name not in known:
-                guess = closest(name, known)
-                what = "group" if key == "require.approval" else key
-                there = f"there are: {', '.join(known)}" if known else "the setting approvers names none"
-                fix = f"did you mean {guess!r}?" if guess else there
-                message = f"there is no {what} called {name!r}"
-                mistakes.append(PolicyMistake(str(path), 0, f"{policy.name}.spec.{key}", message, fix))
+    known = references(configuration)
+    mistakes = [
+        PolicyMistake(str(path), 0, f"{policy.name}.{one.key}", one.message, one.fix)
+        for policy in policies.policies
+        for one in unresolved(policy, known)
+    ]
     if mistakes:
         raise PolicyErrors(mistakes)
     return policies
+
+
+def references(configuration: Configuration) -> References:
+    """What policies may name."""
+    return References(tuple(configuration.authorities), tuple(configuration.profiles), tuple(configuration.approvers))
 
 
 def approval_seal(sealer: Sealer) -> ApprovalSeal:

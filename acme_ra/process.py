@@ -92,7 +92,7 @@ def _watch_signals(shared: Shared, parts: Parts, stop: asyncio.Event, pipes: Wor
         # What was read first must not replace what was read last.
         async with in_turn:
             await asyncio.to_thread(reload, shared)
-            parts.policy.replace(shared.policies)
+            await parts.policies.replace_files(shared.policies)
 
     def start_reload() -> None:
         task = loop.create_task(reload_in_turn())

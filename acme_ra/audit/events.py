@@ -312,6 +312,18 @@ class RevocationRefused(Event, frozen=True, kw_only=True, omit_defaults=True):
     error: StoredError
 
 
+class PolicyApplied(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Another policy set came into force, from files and from resources in clusters."""
+
+    kind = "policy.applied"
+    digest: str
+    grants: int
+    guards: int
+    resources: int = 0
+    not_accepted: int = 0  # of the resources; their guards refuse
+    unknown: tuple[str, ...] = ()  # clusters whose policies could not be read yet; their requests are answered 503
+
+
 CATALOGUE: dict[str, type[Event]] = {kind.kind: kind for kind in Event.__subclasses__()}
 
 

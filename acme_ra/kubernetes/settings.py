@@ -1,12 +1,21 @@
 """Settings of clusters: where an API server is, and who acme-ra is to it."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from acme_ra.core.clock import SECOND
 from acme_ra.core.settings import Duration, Settings
+
+
+def _source(value: object) -> object:
+    """`true` and `false` say the same."""
+    return {True: "all", False: "none"}[value] if isinstance(value, bool) else value
+
+
+PolicySource = Annotated[Literal["all", "namespaced", "none"], BeforeValidator(_source)]
+"""Which policy resources of a cluster are applied."""
 
 
 class ClusterSettings(Settings):
@@ -19,7 +28,11 @@ class ClusterSettings(Settings):
     ca_bundle: Path | None = Field(default=None, description="PEM of the API server's CA; absent: the system's")
     token_file: Path | None = Field(default=None, description="a bearer token, read again when it changes")
     events: bool = Field(default=False, description="write refusals as Events on the Certificate")
-    policies: bool = Field(default=False, description="apply the policies that are resources in this cluster")
+    policies: PolicySource = Field(
+        default="none",
+        description="all: ClusterIssuancePolicies, for this cluster's workloads, and IssuancePolicies; namespaced: the "
+        "latter only; none",
+    )
     timeout: Duration = Field(default=5 * SECOND, ge=100, le=60 * SECOND, description="for one call, queueing included")
     attribution_timeout: Duration = Field(
         default=10 * SECOND, ge=100, le=60 * SECOND, description="for all look-ups of one request"

@@ -22,7 +22,7 @@ from acme_ra.policy.rules.profile import AllowedProfiles, OfferedProfile
 from acme_ra.policy.rules.routed import Routed
 from acme_ra.policy.rules.usages import AllowedUsages
 from acme_ra.policy.rules.wildcards import NoWildcards
-from acme_ra.policy.schema import ClusterSpec, GuardSpec, IssuancePolicy, PolicyDocument, Selector
+from acme_ra.policy.schema import ClusterSpec, GuardSelector, GuardSpec, IssuancePolicy, PolicyDocument, Selector
 from acme_ra.policy.selectors import CompiledSelector, Globs
 
 
@@ -45,7 +45,14 @@ class Policy(NamedTuple):
     authority: str
     routed: bool
     approval: NeededApproval | None
-    document: PolicyDocument
+    kind: str
+    content: bytes
+    """What the document says, as canonical JSON: names of files, comments, labels and annotations do not count."""
+    document: PolicyDocument | None
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
     @property
     def enforced(self) -> bool:
@@ -68,12 +75,16 @@ class ExpressionMistake(Exception):
 class PolicySet:
     """All policies of a server, in the order in which they are tried. An empty set denies everything."""
 
-    __slots__ = ("digest", "needs_approvals", "needs_routes", "policies")
+    __slots__ = ("digest", "needs_approvals", "needs_routes", "policies", "unknown")
 
-    def __init__(self, policies: Iterable[Policy] = ()) -> None:
-        """What asks least of the requester goes first, then by name, so that one choice is always the same."""
+    def __init__(self, policies: Iterable[Policy] = (), *, unknown: Iterable[str] = ()) -> None:
+        """What asks least of the requester goes first, then by name, so that one choice is always the same.
+
+        `unknown` are clusters whose own policies could not be read yet: nothing is decided about their workloads.
+        """
+        self.unknown = frozenset(unknown)
         self.policies = tuple(sorted(policies, key=_demands))
-        self.digest = _digest(self.policies)
+        self.digest = _digest(self.policies, self.unknown)
         #: Whether any policy asks what carries a name, so that it must be looked up beforehand.
         self.needs_routes = any(one.routed for one in self.policies)
         #: Whether any policy asks for the approval of a person.
@@ -88,8 +99,12 @@ def _demands(policy: Policy) -> tuple[str, bool, bool, str]:
     return policy.effect, policy.approval is not None, not policy.waives_proof, policy.name
 
 
-def compile_policy(document: PolicyDocument) -> Policy:
-    """Raises ExpressionMistake; all else was checked when the document was read."""
+def compile_policy(document: PolicyDocument, *, cluster: str = "") -> Policy:
+    """Raises ExpressionMistake; all else was checked when the document was read.
+
+    A document that is a resource in a cluster speaks about that cluster's workloads only, and is named after it.
+    """
+    name = name_in(cluster, document.full_name)
     spec = document.spec
     require = spec.require
     challenges = None if require is None else require.challenges
@@ -104,15 +119,15 @@ def compile_policy(document: PolicyDocument) -> Policy:
     rules = _grant_rules(spec, accepted, profiles, waives=waives) if grant else _guard_rules(spec, accepted)
     approval = None
     if require is not None and require.approval is not None:
-        approval = NeededApproval(document.full_name, require.approval)
+        approval = NeededApproval(name, require.approval)
         rules.append(ApprovedByGroup(approval))
     rules += conditions
     early = tuple(rule for rule in rules if not rule.late)
     return Policy(
-        name=document.full_name,
+        name=name,
         effect="grant" if grant else "guard",
         mode=spec.mode,
-        selector=_selector(document),
+        selector=compile_selector(spec.selector, namespace=_namespace(document), cluster=cluster),
         rules=tuple(rules),
         early=early,
         checked=tuple(rule.name for rule in rules),
@@ -125,8 +140,15 @@ def compile_policy(document: PolicyDocument) -> Policy:
         authority=authority,
         routed=require is not None and require.routed is True,
         approval=approval,
+        kind=document.kind,
+        content=_content(document, cluster),
         document=document,
     )
+
+
+def name_in(cluster: str, name: str) -> str:
+    """What a policy is called in decisions. No file can have a name with a colon, nor can a cluster or a namespace."""
+    return f"{cluster}:{name}" if cluster else name
 
 
 def _grant_rules(
@@ -194,18 +216,17 @@ def _names(texts: list[str]) -> NamePatterns:
     return NamePatterns(NamePattern(text) for text in texts)
 
 
-def _selector(document: PolicyDocument) -> CompiledSelector:
-    selector = document.spec.selector
-    namespaces, labels = None, None
-    if isinstance(document, IssuancePolicy):
-        namespaces = Globs([document.metadata.namespace])
-    elif isinstance(selector, Selector) and selector.namespaces is not None:
+def compile_selector(selector: GuardSelector | None, *, namespace: str = "", cluster: str = "") -> CompiledSelector:
+    """`namespace` and `cluster`: the only ones that are spoken about, whatever the selector says."""
+    namespaces, labels = Globs([namespace]) if namespace else None, None
+    if not namespace and isinstance(selector, Selector) and selector.namespaces is not None:
         namespaces = _globs(selector.namespaces.match_names)
         wanted = selector.namespaces.match_labels
         labels = None if wanted is None else {key: Globs([value]) for key, value in wanted.items()}
         if namespaces is None and labels is None:
             namespaces = Globs([])  # `namespaces: {}` is empty, and empty matches nothing
     return CompiledSelector(
+        home=cluster,
         clusters=_globs(selector.clusters) if selector else None,
         namespaces=namespaces,
         labels=labels,
@@ -215,17 +236,25 @@ def _selector(document: PolicyDocument) -> CompiledSelector:
     )
 
 
+def _namespace(document: PolicyDocument) -> str:
+    return document.metadata.namespace if isinstance(document, IssuancePolicy) else ""
+
+
 def _globs(texts: list[str] | None) -> Globs | None:
     return None if texts is None else Globs(texts)
 
 
-def _digest(policies: tuple[Policy, ...]) -> str:
-    """SHA-256 of what the documents say: names of files, order, comments, labels and annotations do not count."""
-    documents = []
-    for policy in policies:
-        document = policy.document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        document["metadata"] = {
-            key: value for key, value in document["metadata"].items() if key in ("name", "namespace")
-        }
-        documents.append(document)
-    return hashlib.sha256(canonical_json(documents)).hexdigest()
+def _content(document: PolicyDocument, cluster: str) -> bytes:
+    told = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    told["metadata"] = {key: value for key, value in told["metadata"].items() if key in ("name", "namespace")}
+    if cluster:
+        told["cluster"] = cluster
+    return canonical_json(told)
+
+
+def _digest(policies: tuple[Policy, ...], unknown: frozenset[str]) -> str:
+    """SHA-256 over a JSON list of what the documents say, and over what is not known."""
+    hashed = hashlib.sha256(b"[" + b",".join(policy.content for policy in policies) + b"]")
+    if unknown:
+        hashed.update(canonical_json(sorted(unknown)))
+    return hashed.hexdigest()

@@ -51,6 +51,15 @@ def parse_policies(sources: Iterable[tuple[str, bytes]]) -> PolicySet:
     return _parse(sources, [])
 
 
+def parse_document(place: str, value: object, *, cluster: str) -> Policy:
+    """One document that came as plain values, from a cluster. Raises PolicyErrors, whose mistakes name `place`."""
+    mistakes: list[PolicyMistake] = []
+    policy = _policy(place, SourceDocument(value, {}), mistakes, cluster=cluster)
+    if policy is None:
+        raise PolicyErrors(mistakes[:MAX_MISTAKES])
+    return policy
+
+
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         files = [one for one in path.iterdir() if one.suffix in (".yaml", ".yml") and not one.name.startswith(".")]
@@ -77,10 +86,10 @@ def _parse(sources: Iterable[tuple[str, bytes]], mistakes: list[PolicyMistake]) 
             policy = _policy(file, source, mistakes)
             if policy is None:
                 continue
-            key = (policy.document.kind, policy.name)
+            key = (policy.kind, policy.name)
             line = source.line(("metadata", "name"))
             if key in places:
-                message = f"{policy.document.kind} {policy.name} is already defined at {places[key]}"
+                message = f"{policy.kind} {policy.name} is already defined at {places[key]}"
                 mistakes.append(PolicyMistake(file, line, "metadata.name", message, "rename or remove one of them"))
                 continue
             places[key] = f"{file}:{line}"
@@ -93,7 +102,7 @@ def _parse(sources: Iterable[tuple[str, bytes]], mistakes: list[PolicyMistake]) 
     return PolicySet(policies)
 
 
-def _policy(file: str, source: SourceDocument, mistakes: list[PolicyMistake]) -> Policy | None:
+def _policy(file: str, source: SourceDocument, mistakes: list[PolicyMistake], *, cluster: str = "") -> Policy | None:
     """One compiled policy, or None after its mistakes were noted."""
     value = source.value
     kind = value.get("kind") if isinstance(value, dict) else None
@@ -105,7 +114,7 @@ def _policy(file: str, source: SourceDocument, mistakes: list[PolicyMistake]) ->
         return None
     try:
         document: PolicyDocument = model.model_validate(value)
-        return compile_policy(document)
+        return compile_policy(document, cluster=cluster)
     except ValidationError as error:
         for details in error.errors(include_url=False, include_input=False):
             mistakes.append(_mistake(file, source, model, details))

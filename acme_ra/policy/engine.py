@@ -16,6 +16,7 @@ import msgspec
 from acme_ra.core.approval import Approval, ApprovedCertificate, claim_mint
 from acme_ra.core.decision import Decision, Outcome
 from acme_ra.core.keys import LEAF_ALGORITHMS, SubjectKey
+from acme_ra.core.problems import ServiceUnavailable
 from acme_ra.core.request import Facts, IssuanceRequest, Stage
 from acme_ra.policy.compiled import PolicySet
 from acme_ra.policy.errors import ForgedApproval, NotApproved
@@ -60,8 +61,15 @@ class PolicyEngine:
         return self._evaluator.needs_routes(request, facts)
 
     def decide(self, request: IssuanceRequest, facts: Facts) -> Decision:
-        """Allowed, or refused with every reason. Pure but for the random id; a refusal is a value."""
+        """Allowed, or refused with every reason. Pure but for the random id; a refusal is a value.
+
+        Raises ServiceUnavailable where a policy that may refuse could not be read yet.
+        """
         evaluator = self._evaluator
+        unknown = evaluator.policies.unknown
+        if unknown and request.workload is not None and request.workload.cluster in unknown:
+            # A guard that was not read yet may be the one that refuses.
+            raise ServiceUnavailable(f"the policies of cluster {request.workload.cluster} are not known yet; try again")
         verdict = evaluator.evaluate(request, facts)
         digest = evaluator.policies.digest
         outcome, policies, terms, refusal = verdict

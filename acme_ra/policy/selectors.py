@@ -54,7 +54,7 @@ class Globs:
 class CompiledSelector:
     """The selector of one policy, without `directories`, which is known long before."""
 
-    __slots__ = ("_clusters", "_credentials", "_labels", "directories", "namespaces", "profiles")
+    __slots__ = ("_clusters", "_credentials", "_home", "_labels", "directories", "namespaces", "profiles")
 
     def __init__(
         self,
@@ -65,7 +65,10 @@ class CompiledSelector:
         directories: Globs | None,
         credentials: Globs | None,
         profiles: Globs | None,
+        home: str = "",
     ) -> None:
+        """`home`: the cluster whose workloads alone are spoken about; "" where there is no such limit."""
+        self._home = home
         self._clusters = clusters
         self.namespaces = namespaces
         self._labels = None if labels is None else tuple(labels.items())
@@ -76,6 +79,8 @@ class CompiledSelector:
     def matches(self, subject: Subject) -> bool:
         """Everything but `directories` and `profiles`."""
         if self.namespaces is not None and not self.namespaces.match(subject.namespace):
+            return False
+        if self._home and subject.cluster != self._home:
             return False
         if self._clusters is not None and not self._clusters.match(subject.cluster):
             return False
@@ -89,6 +94,8 @@ class CompiledSelector:
     def misses(self, subject: Subject, directory: str) -> list[str]:
         """Why a request is not selected, one clause each; for refusals only, so it need not be quick."""
         found = []
+        if self._home and subject.cluster != self._home:
+            found.append(f"cluster {self._home} (here: {subject.cluster or 'unknown'})")
         known = (
             ("directories", self.directories, (directory,)),
             ("clusters", self._clusters, (subject.cluster,)),

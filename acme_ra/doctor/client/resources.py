@@ -10,7 +10,7 @@ PLURALS = ("clusterissuancepolicies", "issuancepolicies")
 async def check_policy_resources(side: ClusterSide) -> list[Finding]:
     """Nothing to say without the server's configuration, or where it does not read policies from this cluster."""
     settings = None if side.configuration is None else side.configuration.clusters.get(side.cluster)
-    if settings is None or not settings.policies:
+    if settings is None or settings.policies == "none":
         return []
     group = API_VERSION.partition("/")[0]
     absent = []
@@ -20,5 +20,5 @@ async def check_policy_resources(side: ClusterSide) -> list[Finding]:
             absent.append(f"{plural}.{group}")
     if absent:
         seen = f"the server is to read policies from this cluster, and these are not installed: {', '.join(absent)}"
-        return [error(seen, "apply deploy/crds, or set policies: false for this cluster")]
+        return [error(seen, "apply deploy/crds, or set policies: none for this cluster")]
     return [ok(f"the resources of {API_VERSION} are installed")]

@@ -85,9 +85,12 @@ def needed(settings: ClusterSettings, *, routes: bool) -> Iterator[Right]:
                 yield verb, "gateway.networking.k8s.io", resource, ""
     if settings.events:
         yield "create", "", "events", ""
-    if settings.policies:
+    kinds = {"none": (), "namespaced": ("issuancepolicies",)}.get(
+        settings.policies, ("clusterissuancepolicies", "issuancepolicies")
+    )
+    if kinds:
         group = API_VERSION.partition("/")[0]
-        for resource in ("clusterissuancepolicies", "issuancepolicies"):
+        for resource in kinds:
             for verb in _READ:
                 yield verb, group, resource, ""
             yield "patch", group, resource, "status"
