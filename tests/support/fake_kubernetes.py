@@ -109,8 +109,11 @@ class FakeKubernetes:
     def client(self, name: str = "prod", **more: Any) -> ApiClient:
         return ApiClient(name, self.connection(**more), self.settings(**more))
 
-    def put(self, collection: str, obj: Object) -> Object:
-        """Create or replace; sets uid, resourceVersion and generation as an API server does. Told to watches."""
+    def put(self, collection: str, obj: Object, *, status: bool = False) -> Object:
+        """Create or replace; sets uid, resourceVersion and generation as an API server does. Told to watches.
+
+        `status`: nothing else changes, so the generation stays.
+        """
         metadata = obj["metadata"]
         key = (metadata.get("namespace", ""), metadata["name"])
         held = self.objects.setdefault(collection, {})
@@ -118,7 +121,7 @@ class FakeKubernetes:
         made = copy.deepcopy(obj)
         made["metadata"].setdefault("uid", old["metadata"]["uid"] if old else str(uuid.uuid4()))
         made["metadata"].setdefault("creationTimestamp", "2026-11-24T12:00:00Z")
-        made["metadata"]["generation"] = (old["metadata"]["generation"] + 1) if old else 1
+        made["metadata"]["generation"] = (old["metadata"]["generation"] + (not status)) if old else 1
         self._commit("MODIFIED" if old else "ADDED", collection, made)
         held[key] = made
         return made
@@ -278,7 +281,7 @@ class FakeKubernetes:
         made = copy.deepcopy(old)
         changes = {"status": body["status"]} if subresource == "status" else body
         _merge(made, {key: value for key, value in changes.items() if key != "metadata"})
-        return web.json_response(self.put(collection, made))
+        return web.json_response(self.put(collection, made, status=subresource == "status"))
 
 
 def _merge(into: Object, changes: Object) -> None:
