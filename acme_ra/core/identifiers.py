@@ -5,6 +5,7 @@ Nothing looser than this grammar gets in, whatever the X.509 library would accep
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
@@ -127,3 +128,12 @@ def _malformed_address(address: str, why: str) -> Malformed:
 def _refused(name: str, why: str) -> RejectedIdentifier:
     detail = f"{_shown(name)}: {why}"
     return RejectedIdentifier(detail, subproblems=(Subproblem("rejectedIdentifier", why, "dns", _shown(name)[1:-1]),))
+
+
+def brief(identifiers: Sequence[Identifier]) -> str:
+    """The first of them for a sentence that has more to say: at most 250 characters."""
+    shown = ", ".join(one.value for one in identifiers[:4])
+    if len(shown) > 230:
+        shown = f"{shown[:229]}…"
+    more = len(identifiers) - 4
+    return shown if more <= 0 else f"{shown} and {more} more"

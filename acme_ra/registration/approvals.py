@@ -15,6 +15,7 @@ from acme_ra.audit import events
 from acme_ra.audit.events import Subject
 from acme_ra.core.clock import HOUR, Clock, Instant, to_rfc3339
 from acme_ra.core.decision import NeededApproval
+from acme_ra.core.identifiers import brief
 from acme_ra.core.objects import Account, Credential, Order, OrderApproval, StoredError
 from acme_ra.core.problems import Malformed, Problem, RejectedIdentifier, Subproblem, Unauthorized
 from acme_ra.core.request import GivenApproval, Workload
@@ -198,10 +199,7 @@ def end_order(tx: Transaction, order: Order, error: StoredError, now: Instant) -
 
 def refusal_of(order: Order, why: str) -> StoredError:
     """The error of a refused order; it names what was asked for, since some clients show nothing else."""
-    names = ", ".join(one.value for one in order.identifiers[:4])
-    more = len(order.identifiers) - 4
-    shown = names if more <= 0 else f"{names} and {more} more"
-    return StoredError("rejectedIdentifier", f"{shown}: {why}"[:900])
+    return StoredError("rejectedIdentifier", f"{brief(order.identifiers)}: {why}"[:1000])
 
 
 def requesters(workload: Workload | None, account: Account, credential: Credential | None) -> frozenset[str]:

@@ -291,7 +291,7 @@ def _not_ready(order: Order, awaited: str = "") -> OrderNotReady:
     detail = told[order.status]
     if order.status == OrderStatus.INVALID and order.error is not None:
         detail = f"{detail}. It ended with: {order.error.detail}"
-    return OrderNotReady(detail[:900])
+    return OrderNotReady(detail[:1100])
 
 
 def _intent(approved: ApprovedCertificate) -> events.CertificateIntended:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from acme_ra.core.identifiers import Identifier
+from acme_ra.core.identifiers import Identifier, brief
 from acme_ra.core.objects import Order
 from acme_ra.core.problems import Problem, ServiceUnavailable
 from acme_ra.core.refusals import RefusalNotice
@@ -36,4 +36,5 @@ def tell_awaited(listener: RefusalListener, order: Order, awaited: str) -> None:
     """Pass on whom a pending order waits for: its client sees nothing but that it is pending."""
     if order.workload is not None:
         names = tuple(identifier.value for identifier in order.identifiers)
-        listener.refused(RefusalNotice(order.workload, names, f"{', '.join(names)}: {awaited}", awaited=True))
+        detail = f"{brief(order.identifiers)}: {awaited}"
+        listener.refused(RefusalNotice(order.workload, names, detail, awaited=True))

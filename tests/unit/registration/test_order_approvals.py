@@ -137,6 +137,23 @@ async def test_a_rejection_is_told_as_an_error_and_then_as_the_orders(waiting: R
     assert (await waiting.kinds())[-2:] == ["approval.rejected", "order.invalid"]
 
 
+async def test_a_reason_is_not_crowded_out_by_names(waiting: RA) -> None:
+    """A hundred names of two hundred characters, and the longest reason: it is there to its last word."""
+    shop = await waiting.requester("shop")
+    long = ".".join("a" * 60 for _ in range(3))
+    names = [f"n{number}.{long}.example.test" for number in range(100)]
+    order = await waiting.prove(shop, await waiting.order(shop, *names))
+    reason = f"{'word ' * 58}the end"
+
+    await waiting.approvers.reject(order.id, ANNA, reason=reason)
+
+    with pytest.raises(RejectedIdentifier, match=r"n0\.a.* and 96 more: anna of group .* the end$") as refused:
+        await look(waiting, shop, order)
+    assert len(refused.value.detail) <= 1000
+    with pytest.raises(OrderNotReady, match=r"the end$"):
+        await waiting.finalize(shop, order)
+
+
 async def test_the_cluster_hears_whom_it_waits_for_and_why_it_was_refused(waiting: RA) -> None:
     """Each time that the client looks: the cluster's side writes it once."""
     shop = await waiting.requester("shop")
