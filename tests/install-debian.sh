@@ -5,16 +5,17 @@ set -euo pipefail
 # package:command that it brings (and that makes the package unnecessary)
 needs=(
   bind9-dnsutils:nsupdate bind9-utils:rndc bind9:named buildah:buildah caddy:caddy certbot:certbot curl:curl
-  dehydrated:dehydrated jq:jq lego:lego make:make mmdebstrap:mmdebstrap openssl:openssl
+  dehydrated:dehydrated git:git golang-go:go jq:jq lego:lego make:make mmdebstrap:mmdebstrap openssl:openssl
   prometheus:promtool uacme:uacme util-linux:unshare
 )
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
 missing=()
 for need in "${needs[@]}"; do
   command -v "${need#*:}" >/dev/null || missing+=("${need%%:*}")
 done
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -34,7 +35,10 @@ fi
 echo "Installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
-if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+# A mirror may be slow to answer, and another apt may be at work.
+patient=(-qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600)
+if ! { apt-get "${patient[@]}" update && apt-get "${patient[@]}" -y --no-install-recommends install "${missing[@]}"; } \
+  >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi

@@ -5,8 +5,6 @@ source or version: a changed source or version is built anew, everything else is
 workers wait for one build instead of racing it.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.support.software import program
+from tests.peers.toolchain import cache, go, locked
 
 ROOT = Path(__file__).resolve().parents[2]
 LOAD_GENERATOR = "github.com/letsencrypt/boulder"
@@ -143,14 +141,6 @@ PEERS: dict[str, Own | Published | Corrected] = {
 NEEDED_BY_TESTS = ("xcrypto", "acmeload", "load-generator", "kustomize", "helm")
 
 
-def cache() -> Path:
-    """Where the binaries are kept."""
-    if told := os.environ.get("ACME_RA_PEERS"):
-        return Path(told)
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "acme-ra" / "peers"
-
-
 def peer(name: str) -> Path:
     """The path of a built peer; builds it when it is not there yet, or waits while another process does."""
     source = PEERS[name]
@@ -158,19 +148,12 @@ def peer(name: str) -> Path:
     if target.exists():
         return target
     cache().mkdir(parents=True, exist_ok=True)
-    with _lock(cache() / f"{name}.lock"):
+    with locked(cache() / f"{name}.lock"):
         if not target.exists():
             with tempfile.TemporaryDirectory(dir=cache(), prefix=f"{name}-") as scratch:
                 source.build(Path(scratch) / "built", Path(scratch))
                 (Path(scratch) / "built").rename(target)
     return target
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def module_folder(name: str, module: str) -> Path:
@@ -194,7 +177,7 @@ def _go(*arguments: str, cwd: Path, progress: bool = False, **environment: str) 
     """
     with tempfile.TemporaryFile("w+") as errors:
         running = subprocess.Popen(
-            [program("go"), *arguments],
+            [str(go()), *arguments],
             cwd=cwd,
             env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", **environment},
             stdout=subprocess.PIPE,

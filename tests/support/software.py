@@ -11,7 +11,7 @@ PACKAGES = {
     "certbot": "certbot",
     "curl": "curl",
     "dehydrated": "dehydrated",
-    "go": "golang-go (Go 1.26 or later, see https://go.dev/dl/)",
+    "go": "golang-go",
     "lego": "lego",
     "mmdebstrap": "mmdebstrap",
     "named": "bind9",
