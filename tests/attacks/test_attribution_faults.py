@@ -222,7 +222,7 @@ async def test_a_cluster_that_was_never_seen_proves_nothing(fake: FakeKubernetes
     await unavailable(source)
     fake.faults.remove(fault)
     clusters["prod"].settings = fake.settings()
-    assert await source.wait_synced(30)
+    assert await source.wait_synced(120)
     assert await source.attribute(query())
 
     await source.close()
@@ -273,6 +273,6 @@ async def test_whoever_gives_up_leaves_nothing_behind(fake: FakeKubernetes) -> N
 
 
 async def _until(condition: object) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.005)

@@ -374,7 +374,7 @@ async def test_before_there_is_an_order_nothing_is_known(fake: FakeKubernetes, m
 
 async def _seen(source: KubernetesSource, count: int, *, namespace: str = "") -> None:
     """Until the watch has told that this many Orders carry the URL."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             known = source._finders["prod"].known(URL)
             if len(known) == count and all(namespace in ("", one.namespace) for one in known):

@@ -87,7 +87,7 @@ async def _serving(handled: list[str]) -> AsyncIterator[int]:
 
 async def _told(port: int, sent: bytes) -> bytes:
     """All that the server says until it ends the connection."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         try:

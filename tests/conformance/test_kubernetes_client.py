@@ -104,7 +104,7 @@ async def test_a_silent_api_server_is_given_up() -> None:
         client = fake.client(timeout=200, max_concurrent=1)
 
         asked = [client.get(NAMESPACES, "shop", into=Meta) for _ in range(3)]
-        ended = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
+        ended = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 120)
 
         assert [type(one) for one in ended] == [ApiUnavailable] * 3
         await client.close()

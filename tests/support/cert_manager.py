@@ -104,7 +104,7 @@ async def watched(*fakes: FakeKubernetes, **more: Any) -> AsyncIterator[Kubernet
     source = KubernetesSource(clusters)
     await source.start()
     try:
-        assert await source.wait_synced(30)
+        assert await source.wait_synced(120)
         yield source
     finally:
         await source.close()

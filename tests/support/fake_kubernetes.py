@@ -101,6 +101,8 @@ class FakeKubernetes:
 
     def settings(self, **more: Any) -> ClusterSettings:
         given = {"server": self.url, "ca_bundle": self.folder / "ca.pem", "token_file": self.folder / "token"}
+        # As long as they may be: tests of a limit set it themselves.
+        given |= {"timeout": 60_000, "attribution_timeout": 60_000}
         return ClusterSettings.model_validate(given | more)
 
     def connection(self, **more: Any) -> Connection:
