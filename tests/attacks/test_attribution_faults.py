@@ -258,7 +258,7 @@ async def test_silent_routes_are_given_up(fake: FakeKubernetes) -> None:
 
 async def test_whoever_gives_up_leaves_nothing_behind(fake: FakeKubernetes) -> None:
     """Requests that are cancelled, while they wait for a list that others wait for too."""
-    async with watched(fake) as source:
+    async with watched(fake, timeout=5000) as source:
         fault = fake.script("GET", "/v1/orders", hang=True)
         asked = [asyncio.ensure_future(source.attribute(query(url=f"{URL}{number}"))) for number in range(10)]
         await _until(lambda: fault.times is None and fake.count("GET", "/v1/orders") >= 2)
