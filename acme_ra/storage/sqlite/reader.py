@@ -17,6 +17,7 @@ from acme_ra.storage.sqlite import statements as sql
 from acme_ra.storage.sqlite.connection import connect_reader
 
 _ACCOUNT_WIDTH = sql.ACCOUNT_COLUMNS.count(",") + 1
+_MOST_CHAINS = 64
 
 
 class SQLiteReader:
@@ -25,6 +26,7 @@ class SQLiteReader:
     def __init__(self, settings: StorageSettings) -> None:
         self._settings = settings
         self._connection: sqlite3.Connection | None = connect_reader(settings)
+        self._chains: dict[str, tuple[bytes, ...]] = {}
 
     def _all(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         connection = self._connection
@@ -113,8 +115,17 @@ class SQLiteReader:
         return found if found is not None and found.ari_id == ari_id else None
 
     async def chain(self, chain_id: str) -> tuple[bytes, ...]:
+        """An id is given to one chain for ever, so what was read once is kept."""
+        known = self._chains.get(chain_id)
+        if known is not None:
+            return known
         found = self._one(sql.CHAIN, (chain_id,))
-        return () if found is None else codecs.chain(found[0])
+        if found is None:
+            return ()
+        if len(self._chains) >= _MOST_CHAINS:
+            self._chains.clear()
+        chain = self._chains[chain_id] = codecs.chain(found[0])
+        return chain
 
     async def processing_orders(self, claimed_before: Instant, limit: int) -> tuple[Order, ...]:
         return tuple(map(codecs.order, self._all(sql.PROCESSING_ORDERS, (claimed_before, limit))))
