@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 #: Bytes of a request line and its headers, and of trailers.
 MAX_HEAD: Final = 32 * 1024
-#: Bytes that are parsed at once, so that a head is at most so much longer than it may be.
+#: Bytes that are parsed at once: a head is at most so much longer than it may be, and requests that wait are no more.
 _SLICE: Final = 16 * 1024
-#: Seconds for a client to take an answer that does not fit into the socket's buffer.
+#: Seconds for a client to take something of an answer that is too long for the socket's buffer; and how much at least.
 _DRAINING: Final = 60.0
+_DRAINED: Final = 16 * 1024
 #: Seconds for a client to see why it was refused while it still sends.
 _LINGERING: Final = 5.0
 
@@ -43,11 +44,13 @@ class Connection(asyncio.Protocol):
         self._head = 0  # bytes of the head, or of what frames a body, that were parsed so far
         self._reading: Request | None = None  # its head is complete, its body is not
         self._waiting: deque[Request] = deque()
+        self._rest = b""  # not parsed before those are answered
         self._handling: asyncio.Task[None] | None = None
         self._refusal: Answer | None = None  # to what could not be read, once everything before it is answered
         self._last = False  # nothing more is read from this connection
         self._paused = False  # reading
         self._full = False  # the client does not read its answers
+        self._unsent = 0  # of them, when that was last looked at
         #: When this connection is given up, on the loop's clock; 0 while it is our turn.
         self.deadline = 0.0
 
@@ -68,26 +71,38 @@ class Connection(asyncio.Protocol):
             self._reading.broken = True
             self._reading.arrived()
         if self._handling is None:
-            self._server.left(self)
+            self._server.gone(self)
 
     def pause_writing(self) -> None:
         self._full = True
         self._pause_reading()
-        self.deadline = self._loop.time() + _DRAINING
+        self._drain()
 
     def resume_writing(self) -> None:
         self._full = False
-        if self._handling is None and not self._last:
+        if self._handling is not None:
+            self.deadline = 0.0
+        elif not self._last:
             self._go_on()
 
     def data_received(self, data: bytes) -> None:
         if self._last:
             return  # thrown away, until the client has seen the answer or the deadline has passed
+        if self._rest:
+            self._rest += data
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Parse, up to where more than one request waits."""
         if len(data) <= _SLICE:
             self._feed(data)
         else:
             for start in range(0, len(data), _SLICE):
                 self._feed(data[start : start + _SLICE])
+                if len(self._waiting) > 1:
+                    self._rest = data[start + _SLICE :]
+                    break
         reading = self._reading
         if reading is not None:
             reading.arrived()
@@ -95,7 +110,7 @@ class Connection(asyncio.Protocol):
                 self._pause_reading()
         if self._handling is None:
             self._handle_next()
-        elif self._waiting:
+        if self._waiting or self._rest:
             self._pause_reading()
 
     # httptools' side
@@ -205,8 +220,9 @@ class Connection(asyncio.Protocol):
             return
         finally:
             self._handling = None
+            server.answered()
             if self._transport is None:
-                server.left(self)
+                server.gone(self)
         self._write(encoded)
         if keep_alive:
             self._go_on()
@@ -222,21 +238,33 @@ class Connection(asyncio.Protocol):
         self.deadline = self._loop.time() + self._server.idle
         if self._waiting or self._refusal is not None:
             self._handle_next()
-        elif self._paused:
+            return
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self._take(rest)
+        if self._paused and not self._waiting and not self._rest:
             self._resume_reading()
 
     # Ending.
 
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._handling is not None or bool(self._waiting)
+
     def expire(self) -> None:
         """The deadline has passed."""
-        if self._last or self._full:
+        unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        if unsent and self._unsent - unsent >= _DRAINED:
+            self._drain()  # slow, and still reading
+        elif self._last or self._full:
             self.abort()
         else:
             self._close()
 
     def shut(self) -> None:
         """The server ends: what is idle goes at once, what is under way after its answer."""
-        if self._handling is None and not self._waiting:
+        if not self.busy:
             self._close()
 
     def cancel(self) -> None:
@@ -253,13 +281,20 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         self._last = True
         if self._transport is not None:
-            self.deadline = self._loop.time() + self._server.patience
+            self._drain()
             self._transport.close()
+
+    def _drain(self) -> None:
+        """What is written gets its time to arrive."""
+        if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+        self.deadline = self._loop.time() + (_DRAINING if self._unsent else self._server.patience)
 
     def _linger(self) -> None:
         """Close, but let the client read why first: with something unread, a close would take the answer back."""
         self._last = True
         self._waiting.clear()
+        self._rest = b""
         self._refusal = None
         if self._transport is not None and not self._transport.is_closing():
             if self._transport.can_write_eof():

@@ -1,6 +1,7 @@
 """The HTTP server of one process: a listening socket, its connections, and their end."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[Request], Awaitable[Answer]]
 _BACKLOG: Final = 1024
 _ROUND: Final = 1.0  # seconds between looks at the deadlines
+_FAREWELL: Final = 1.0
 #: What one connection may hold of a body beyond what its handler would read.
 _SPARE: Final = 64 * 1024
 
@@ -36,8 +38,8 @@ class HTTPServer:
         self.loop = asyncio.get_running_loop()
         self.closing = False
         self.connections: set[Connection] = set()
+        self._moved = asyncio.Event()
         self._listening: asyncio.Server | None = None
-        self._empty: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, listening: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
@@ -54,9 +56,9 @@ class HTTPServer:
             self._listening.close()
         for connection in tuple(self.connections):
             connection.shut()
-        if self.connections:
-            self._empty = self.loop.create_future()
-            await asyncio.wait({self._empty}, timeout=timeout)
+        await self._until(lambda: not any(one.busy for one in self.connections), timeout)
+        # Who does not answer our goodbye is not waited for as long.
+        await self._until(lambda: not self.connections, min(timeout, _FAREWELL))
         for connection in tuple(self.connections):
             connection.cancel()
         if self._timer is not None:
@@ -64,11 +66,14 @@ class HTTPServer:
 
     # For connections.
 
-    def left(self, connection: Connection) -> None:
-        """A connection is closed, and nothing of it is under way."""
+    def gone(self, connection: Connection) -> None:
+        """It is closed, and nothing of it is under way."""
         self.connections.discard(connection)
-        if not self.connections and self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
+        self._moved.set()
+
+    def answered(self) -> None:
+        if self.closing:
+            self._moved.set()
 
     def refusal(self, status: int, why: str, address: str) -> Answer:
         """The answer to what is no request that could be handled."""
@@ -77,6 +82,13 @@ class HTTPServer:
 
     def failed(self, error: Exception) -> None:
         log.error("answer not sent", exc_info=error)
+
+    async def _until(self, reached: Callable[[], bool], timeout: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not reached():
+                    self._moved.clear()
+                    await self._moved.wait()
 
     def _look(self) -> None:
         """One timer for all: a timer for each request would cost more than it guards."""

@@ -21,6 +21,7 @@ class Transport:
     def __init__(self) -> None:
         self.written = bytearray()
         self.closed = self.aborted = self.paused = False
+        self.unsent = 0
 
     def get_extra_info(self, name: str) -> Any:
         return ("192.0.2.7", 1234) if name == "peername" else None
@@ -30,6 +31,9 @@ class Transport:
 
     def can_write_eof(self) -> bool:
         return False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def is_closing(self) -> bool:
         return self.closed or self.aborted
@@ -137,6 +141,16 @@ async def test_who_sends_more_requests_than_are_answered_is_not_read_any_further
         await settle()
     assert transport.statuses == [200, 200]
     assert not transport.paused
+
+
+async def test_few_requests_wait_however_many_come_at_once():
+    """The others stay bytes until their turn: a request takes twenty times the memory of what it was sent in."""
+    peer = Peer(lambda _: asyncio.get_running_loop().create_future())
+
+    await peer.send(GET * 20_000)
+
+    assert len(peer.connection._waiting) < 1000
+    assert peer.transport.paused
 
 
 async def test_who_reads_no_answers_is_sent_no_more():
@@ -367,10 +381,27 @@ async def test_a_connection_that_will_not_close_is_cut():
     assert refused.transport.aborted
 
     deaf = Peer()
+    deaf.transport.unsent = 100_000
     deaf.connection.pause_writing()
-    assert 0 < _left(deaf) <= 60
+    assert 15 < _left(deaf) <= 60
+    deaf.transport.unsent = 99_000
     deaf.connection.expire()
     assert deaf.transport.aborted
+
+
+async def test_a_slow_client_that_reads_is_given_time():
+    """A long list over a bad line; also when its connection is to be closed afterwards."""
+    peer = Peer()
+    await peer.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert peer.transport.closed
+    peer.transport.unsent = 200_000
+    peer.connection._drain()
+
+    for unsent in (150_000, 100_000, 50_000):
+        peer.transport.unsent = unsent
+        peer.connection.expire()
+        assert not peer.transport.aborted
+        assert 15 < _left(peer) <= 60
 
 
 # The end of the server.
