@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.harness import Cluster, Etcd, running_cluster, running_etcd
-from tests.cluster.harness.world import World, build_world
+from tests.cluster.harness import Cluster, Etcd, running_cluster, running_etcd, started
+from tests.cluster.harness.world import World, build_world, join_world
 from tests.support.oracle import check
 from tests.support.reporting import add_logs
 
@@ -32,19 +32,35 @@ def cluster(cluster_root: Path, etcd: Etcd) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def other_cluster(cluster_root: Path, etcd: Etcd) -> Iterator[Cluster]:
+def west(cluster_root: Path, etcd: Etcd) -> Cluster:
+    """The cluster `west`, with its port and its keys, before it is started."""
+    return Cluster(cluster_root, etcd, "west")
+
+
+@pytest.fixture(scope="session")
+def other_cluster(west: Cluster) -> Iterator[Cluster]:
     """The cluster `west`."""
-    with running_cluster(cluster_root, etcd, "west") as running:
+    with started(west) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def world(cluster_root: Path, cluster: Cluster) -> Iterator[World]:
-    """cert-manager in `east`, and an acme-ra, which must have kept its invariants when all is done."""
+def world(cluster_root: Path, cluster: Cluster, west: Cluster) -> Iterator[World]:
+    """cert-manager in `east`, and an acme-ra for both clusters, which must have kept its invariants at the end."""
     with ExitStack() as stack:
-        made = build_world(stack, cluster_root, cluster)
+        made = build_world(stack, cluster_root, cluster, west)
+        made.issuer()
         yield made
         check(made.server)
+
+
+@pytest.fixture(scope="session")
+def other_world(world: World, other_cluster: Cluster) -> Iterator[World]:
+    """cert-manager in `west`, with the same acme-ra and an issuer of its own."""
+    with ExitStack() as stack:
+        made = join_world(stack, world, other_cluster)
+        made.issuer()
+        yield made
 
 
 @pytest.hookimpl(wrapper=True)

@@ -49,7 +49,7 @@ def test_requests_of_the_ra_are_counted(cluster: Cluster) -> None:
     before = len(cluster.requests("acme-ra"))
 
     with pytest.raises(ApiError):
-        cluster.objects("Order", user=RA)
+        cluster.objects("Secret", user=RA)
 
-    events = cluster.requests("acme-ra")[before:]
-    assert [(event["verb"], event["objectRef"]["resource"]) for event in events] == [("list", "orders")]
+    asked = [(event["verb"], event["objectRef"]["resource"]) for event in cluster.requests("acme-ra")[before:]]
+    assert ("list", "secrets") in asked

@@ -16,6 +16,7 @@ from tests.cluster.harness import MERGE, Object
 from tests.cluster.harness.world import World
 from tests.support.acme_client import AcmeClient, Signer
 from tests.support.oracle import Event, events
+from tests.support.processes import wait_for
 
 NAMESPACE = "lifecycle"
 REF = {"name": "lifecycle", "kind": "Issuer"}
@@ -41,10 +42,6 @@ def with_renewal_information(world: World) -> Iterator[None]:
 def ask(world: World, name: str, **spec: Any) -> str:
     world.ask(NAMESPACE, name, f"{name}.lifecycle.svc", **{"issuerRef": REF, **spec})
     return name
-
-
-def revision(found: Object) -> int:
-    return int(found.get("status", {}).get("revision", 0))
 
 
 def test_the_issuers_profile_is_used(world: World) -> None:
@@ -122,7 +119,7 @@ def test_renewal_comes_by_itself(world: World) -> None:
     ask(world, "renewed", duration="1h", renewBefore="3590s")
     first = world.ready(NAMESPACE, "renewed")
 
-    world.cluster.wait("Certificate", "renewed", NAMESPACE, until=lambda found: revision(found) >= 2, what="a renewal")
+    wait_for_renewal(world, "renewed")
     second = world.ready(NAMESPACE, "renewed")
 
     world.cluster.delete("Certificate", "renewed", NAMESPACE)
@@ -146,7 +143,7 @@ async def test_a_revoked_certificate_is_replaced(world: World) -> None:
     await revoke(world, first)
     # cert-manager asks again after six hours; this stands for them.
     change_status(world, "window", {"nextCheck": "2020-01-01T00:00:00Z"})
-    world.cluster.wait("Certificate", "window", NAMESPACE, until=lambda found: revision(found) >= 2, what="a renewal")
+    wait_for_renewal(world, "window")
 
     second = world.ready(NAMESPACE, "window")
     assert second.serial_number != first.serial_number
@@ -170,13 +167,21 @@ def test_a_window_that_opens_leads_to_one_renewal(world: World) -> None:
     opened = {"start": text(now), "end": text(now + HOUR)}
     checked = {"lastChecked": text(now), "nextCheck": text(now + HOUR)}
     change_status(world, "once", {"suggestedWindow": opened, **checked})
-    world.cluster.wait("Certificate", "once", NAMESPACE, until=lambda found: revision(found) >= 2, what="a renewal")
+    wait_for_renewal(world, "once")
 
     second = world.ready(NAMESPACE, "once")
     time.sleep(2)  # where it came to a second renewal, that began within 10 ms
     assert len(orders_for(world, "once")) == 2
     assert second.not_valid_before_utc >= now
     assert second.serial_number != first.serial_number
+
+
+def wait_for_renewal(world: World, name: str) -> None:
+    wait_for(
+        lambda: int(world.cluster.get("Certificate", name, NAMESPACE)["status"].get("revision", 0)) >= 2,
+        what=f"a renewal of {name}",
+        log=lambda: world.described(NAMESPACE, name),
+    )
 
 
 def orders_for(world: World, name: str) -> list[Event]:

@@ -75,6 +75,21 @@ async def test_what_is_being_deleted_carries_nothing(fake: FakeKubernetes, clien
     assert await find_routes(client, "shop", dns("a.example")) == {}
 
 
+@pytest.mark.parametrize("plural", ["ingresses", "httproutes"])
+async def test_what_cert_manager_solves_with_carries_nothing(
+    fake: FakeKubernetes, client: ApiClient, plural: str
+) -> None:
+    """Its solver serves the name while http-01 runs, whoever asked for the certificate."""
+    made = put(
+        fake, plural, "shop", "cm-acme-http-solver-x", {"rules": [{"host": "a.example"}], "hostnames": ["a.example"]}
+    )
+    assert await find_routes(client, "shop", dns("a.example"))
+
+    made["metadata"]["labels"] = {"acme.cert-manager.io/http01-solver": "true"}
+
+    assert await find_routes(client, "shop", dns("a.example")) == {}
+
+
 async def test_kinds_that_the_cluster_does_not_know_carry_nothing(fake: FakeKubernetes, client: ApiClient) -> None:
     """No Gateway API: its resources are 404, and that is an answer."""
     fake.missing.add("gateway.networking.k8s.io")

@@ -80,10 +80,11 @@ class Api:
         user: User = ADMIN,
         token: str | None = None,
         impersonate: str | None = None,
+        accept: str = "application/json",
         seconds: float = 120,
     ) -> Any:
         """The decoded answer, or its text when it is not JSON. ApiError on a refusal, OSError when nobody answers."""
-        headers = {"Authorization": f"Bearer {token or user.token}", "Accept": "application/json"}
+        headers = {"Authorization": f"Bearer {token or user.token}", "Accept": accept}
         if impersonate is not None:
             headers["Impersonate-User"] = impersonate
         data = body.encode() if isinstance(body, str) else None if body is None else json.dumps(body).encode()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from tests.cluster.harness.api import CERT_MANAGER
 from tests.cluster.harness.control_plane import Cluster
+from tests.cluster.harness.garbage import collecting
 from tests.peers.build import peer
 from tests.support.processes import Process
 
@@ -57,6 +58,7 @@ def running_cert_manager(
     manager = CertManager(cluster, resolver=resolver, proxy=proxy)
     try:
         manager.start(gates=gates)
-        yield manager
+        with collecting(cluster):
+            yield manager
     finally:
         manager.kill()

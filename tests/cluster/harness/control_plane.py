@@ -103,6 +103,9 @@ class Cluster:
         if self._process is not None:
             self._process.kill()
 
+    def running(self) -> bool:
+        return self._process is not None and self._process.running()
+
     def log(self) -> str:
         return "" if self._process is None else self._process.log(lines=20)
 
@@ -179,15 +182,19 @@ class Cluster:
         return found
 
     def objects(
-        self, kind: str, namespace: str | None = None, *, labels: str | None = None, **who: Any
+        self, kind: str, namespace: str | None = None, *, metadata_only: bool = False, **who: Any
     ) -> list[Object]:
         """The objects of a kind in a namespace, or everywhere."""
-        path = self._api.resource(kind).path(namespace) + query(labelSelector=labels)
-        items: list[Object] = self.api("GET", path, **who)["items"]
+        path = self._api.resource(kind).path(namespace)
+        if metadata_only:
+            who["accept"] = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        items: list[Object] = self.api("GET", path, **who)["items"] or []
         return items
 
-    def delete(self, kind: str, name: str, namespace: str | None = None, **who: Any) -> None:
-        self.api("DELETE", self._api.resource(kind).path(namespace, name), **who)
+    def delete(self, kind: str, name: str, namespace: str | None = None, *, uid: str | None = None, **who: Any) -> None:
+        """Delete an object; with `uid` that very one. It goes on without whoever has a finalizer on it."""
+        body = {"preconditions": {"uid": uid}} if uid else None
+        self.api("DELETE", self._api.resource(kind).path(namespace, name), body, **who)
 
     def exists(self, kind: str, name: str, namespace: str | None = None) -> bool:
         try:
@@ -260,7 +267,12 @@ def running_etcd(root: Path) -> Iterator[Etcd]:
 @contextmanager
 def running_cluster(root: Path, etcd: Etcd, name: str, *, crds: bool = True) -> Iterator[Cluster]:
     """A cluster for a block, with the resources of cert-manager and the Gateway API unless `crds` is off."""
-    cluster = Cluster(root, etcd, name)
+    with started(Cluster(root, etcd, name), crds=crds) as cluster:
+        yield cluster
+
+
+@contextmanager
+def started(cluster: Cluster, *, crds: bool = True) -> Iterator[Cluster]:
     try:
         cluster.start()
         if crds:

@@ -40,7 +40,7 @@ class Responder:
         self._thread.start()
 
     def key_of(self, token: str) -> str | None:
-        for cluster in self.clusters:
+        for cluster in filter(Cluster.running, self.clusters):
             for challenge in cluster.objects("Challenge"):
                 if challenge["spec"]["token"] == token and challenge["spec"]["type"] == "HTTP-01":
                     key: str = challenge["spec"]["key"]

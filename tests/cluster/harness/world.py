@@ -4,7 +4,7 @@ import base64
 import ipaddress
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,34 @@ import yaml
 from cryptography import x509
 
 from tests.clients.certificates import issued
-from tests.cluster.harness.api import Object
+from tests.cluster.harness.api import RA, Object
 from tests.cluster.harness.cert_manager import NAMESPACE, CertManager, running_cert_manager
 from tests.cluster.harness.control_plane import Cluster
 from tests.cluster.harness.describe import condition, conditions, describe_all
 from tests.cluster.harness.http01 import Responder, running_responder
 from tests.support.bind import KEY_NAME, Bind, named
-from tests.support.processes import PATIENCE, wait_for
+from tests.support.processes import PATIENCE, free_port, wait_for
 from tests.support.server import Ports, Server, served
 
 POLICIES = Path(__file__).with_name("policies.yaml")
 ISSUER = "acme-ra"
+# What acme-ra may do in a cluster.
+RA_RULES: list[Object] = [
+    {"apiGroups": ["acme.cert-manager.io"], "resources": ["orders"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["cert-manager.io"],
+        "resources": ["certificaterequests", "certificates", "issuers", "clusterissuers"],
+        "verbs": ["get"],
+    },
+    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["gateway.networking.k8s.io"],
+        "resources": ["gateways", "httproutes", "tlsroutes"],
+        "verbs": ["get", "list", "watch"],
+    },
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+]
 BY_HTTP = {"solve": "http"}
 """Labels of a Certificate that is to be proved by http-01; all others are by dns-01."""
 
@@ -34,8 +51,14 @@ class World:
     cluster: Cluster
     server: Server
     bind: Bind
-    manager: CertManager
+    started: CertManager | None
     responder: Responder
+    metrics: str  # URL
+
+    @property
+    def manager(self) -> CertManager:
+        assert self.started is not None, "cert-manager was not started in this cluster"
+        return self.started
 
     # The platform engineer's part
 
@@ -147,20 +170,33 @@ class World:
         return "\n".join((describe_all(self.cluster, name, namespace), self.server.log(), self.manager.log()))
 
 
-def build_world(stack: ExitStack, root: Path, cluster: Cluster) -> World:
-    """Start what is not the cluster; the stack stops it."""
+def build_world(stack: ExitStack, root: Path, cluster: Cluster, *others: Cluster) -> World:
+    """Start what is not the cluster; the stack stops it. acme-ra knows the others too, which need not run yet."""
     ports = Ports()
+    metrics = f"127.0.0.1:{free_port()}"
+    clusters = (cluster, *others)
+
+    def configure(document: dict[str, Any]) -> None:
+        document["policies"]["path"] = str(POLICIES)
+        document["metrics"] = {"listen": metrics}
+        document["approvers"] = {"security": ["anna", "ben"]}
+        document["clusters"] = {
+            one.name: {"kubeconfig": str(one.kubeconfig_of(RA)), "events": True} for one in clusters
+        }
+
     bind = stack.enter_context(named(root, ports.dns))
-    responder = stack.enter_context(running_responder(ports.http01, cluster))
-    server = stack.enter_context(served(root, ports=ports, change=_policies))
-    resolver = f"127.0.0.1:{ports.dns}"
-    manager = stack.enter_context(running_cert_manager(cluster, resolver=resolver, proxy=responder.url))
-    return World(cluster, server, bind, manager, responder)
+    responder = stack.enter_context(running_responder(ports.http01, *clusters))
+    server = stack.enter_context(served(root, ports=ports, change=configure))
+    return join_world(stack, World(cluster, server, bind, None, responder, f"http://{metrics}/metrics"))
 
 
-def _policies(document: dict[str, Any]) -> None:
-    document["policies"]["path"] = str(POLICIES)
-    document["approvers"] = {"security": ["anna", "ben"]}
+def join_world(stack: ExitStack, world: World, cluster: Cluster | None = None) -> World:
+    """Start cert-manager in the world's cluster, or in another one that the same acme-ra serves."""
+    cluster = cluster or world.cluster
+    cluster.grant(RA.name, "acme-ra", RA_RULES)
+    resolver = f"127.0.0.1:{world.bind.port}"
+    manager = running_cert_manager(cluster, resolver=resolver, proxy=world.responder.url)
+    return replace(world, cluster=cluster, started=stack.enter_context(manager))
 
 
 def _is_address(name: str) -> bool:

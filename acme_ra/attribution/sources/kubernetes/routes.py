@@ -21,6 +21,9 @@ HTTP_ROUTES = Resource(GATEWAY_GROUP, "v1", "httproutes")
 TLS_ROUTES = tuple(Resource(GATEWAY_GROUP, version, "tlsroutes") for version in ("v1", "v1alpha3", "v1alpha2"))
 
 
+_SOLVER = "acme.cert-manager.io/http01-solver"
+
+
 class _Host(msgspec.Struct, frozen=True):
     host: str = ""
 
@@ -77,12 +80,19 @@ async def _objects(
         try:
             async for page in client.pages(resource, namespace=namespace, into=RouteObject):
                 for item in page.items or ():
-                    # The namespace was asked for; an answer with another one would be somebody else's.
-                    if item.metadata.namespace == namespace and item.metadata.deletion_timestamp is None:
+                    if _counts(item.metadata, namespace):
                         yield item.metadata.name, tuple(_hosts_of(item.spec))
             return
         except ApiNotFound:
             continue
+
+
+def _counts(metadata: Metadata, namespace: str) -> bool:
+    # The namespace was asked for; an answer with another one would be somebody else's.
+    if metadata.namespace != namespace or metadata.deletion_timestamp is not None:
+        return False
+    # While cert-manager solves http-01 it carries the name itself, for whoever asked: that is no route of anybody.
+    return _SOLVER not in (metadata.labels or {})
 
 
 def _hosts_of(spec: _Spec | None) -> Iterator[str]:
