@@ -11,6 +11,7 @@ from acme_ra.policy.rules.approval import is_given
 from acme_ra.policy.rules.challenges import common
 from acme_ra.policy.rules.contract import Proposal
 from acme_ra.policy.rules.duration import settle
+from acme_ra.policy.rules.names import AllowedNames
 from acme_ra.policy.rules.profile import choose_profile
 from acme_ra.policy.selectors import Globs, Subject
 
@@ -77,13 +78,16 @@ class Evaluator:
         return _refused(outcomes, explain_unselected(request, facts, subject, known, failed_guards))
 
     def needs_routes(self, request: IssuanceRequest, facts: Facts) -> bool:
-        """Whether a policy that could select the request asks what carries its names."""
+        """Whether a policy that could select the request asks what carries its names.
+
+        A grant that does not give the names cannot allow the request, whatever carries them.
+        """
         if not self.policies.needs_routes:
             return False
         subject = Subject.of(request, facts)
         selection = self._select(request.directory, facts.policy_names, subject.namespace)
         asking = (one for one in (*selection.grants, *selection.guards) if one.routed)
-        return any(one.selector.matches(subject) for one in asking)
+        return any(one.selector.matches(subject) and _may_give(one, request) for one in asking)
 
     def _look_up(self, directory: str, policy_names: tuple[str, ...], namespace: str) -> _Selection:
         """Directory and namespace narrow many to few. A directory's list of names chooses among grants only."""
@@ -99,6 +103,11 @@ class Evaluator:
                 here.append(policy)
         grants = tuple(one for one in here if one.effect == "grant")
         return _Selection(grants, tuple(one for one in here if one.effect == "guard"))
+
+
+def _may_give(policy: Policy, request: IssuanceRequest) -> bool:
+    names = (rule for rule in policy.rules if isinstance(rule, AllowedNames))
+    return policy.effect != "grant" or all(rule.covers(request) for rule in names)
 
 
 def _selected(policy: Policy, subject: Subject) -> bool:

@@ -18,17 +18,17 @@ class AllowedNames:
 
     def evaluate(self, request: IssuanceRequest, facts: Facts, proposal: Proposal) -> tuple[Finding, ...]:
         allowed = self._patterns.bind(request.workload)
-        refused = [
-            identifier
-            for identifier in request.identifiers
-            if identifier.type is not IdentifierType.IP and not _allows(allowed, identifier)
-        ]
+        refused = _refused(allowed, request)
         if not refused:
             return ()
         namespace = request.workload.namespace if request.workload else ""
         whose = f"namespace {namespace}" if namespace else "an unknown namespace"
         reason = f"not among the names allowed to {whose} ({allowed})"
         return tuple([Finding(self.name, reason, identifier.value) for identifier in refused])
+
+    def covers(self, request: IssuanceRequest) -> bool:
+        """Whether `evaluate` would find nothing."""
+        return not _refused(self._patterns.bind(request.workload), request)
 
 
 class DeniedNames:
@@ -58,6 +58,14 @@ class SomethingAsked:
 
     def evaluate(self, request: IssuanceRequest, facts: Facts, proposal: Proposal) -> tuple[Finding, ...]:
         return () if request.identifiers else (Finding(self.name, "the request names nothing; ask for a name"),)
+
+
+def _refused(allowed: BoundPatterns, request: IssuanceRequest) -> list[Identifier]:
+    return [
+        identifier
+        for identifier in request.identifiers
+        if identifier.type is not IdentifierType.IP and not _allows(allowed, identifier)
+    ]
 
 
 def _allows(patterns: BoundPatterns, identifier: Identifier) -> bool:

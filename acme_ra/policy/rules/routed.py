@@ -18,7 +18,7 @@ class Routed:
         if routes is None:
             if request.stage == Stage.NEW_ORDER:
                 return ()
-            reason = "what carries it was not looked up, so it is not allowed"
+            reason = "what carries it was not looked up, since this policy does not give every name of the request"
         else:
             reason = _reason(request)
         unrouted = [one.value for one in request.identifiers if not (routes or {}).get(one.value)]

@@ -99,3 +99,20 @@ def test_routes_are_wanted_only_where_a_policy_could_ask_for_them() -> None:
         policies = engine(grant(), guard("routes", selector=selector, require={"routed": True}))
         assert policies.needs_routes(request("a.example.com", **here), facts()) is wanted, selector  # type: ignore[arg-type]
     assert not engine(grant()).needs_routes(request("a.example.com"), facts())
+
+
+def test_a_grant_that_does_not_give_the_names_needs_no_look_up() -> None:
+    """It cannot allow the request, whatever carries them; a grant that gives them, or a guard, still needs it."""
+    plain = grant("plain")
+    routed = grant("routed", allowed={"dnsNames": ["*.routed"]}, require={"challenges": "none", "routed": True})
+    asking = guard("routes", allowed={"dnsNames": ["*.other"]}, require={"routed": True})
+
+    for names, wanted in (
+        (("a.example.com",), False),
+        (("a.routed",), True),
+        (("a.routed", "a.example.com"), False),
+    ):
+        one = request(*names, workload=workload("shop"), stage=Stage.AUTHORIZATION)
+        assert engine(plain, routed).needs_routes(one, facts()) is wanted, names
+        assert engine(routed).decide(one, facts()).outcome == Outcome.REFUSED  # not looked up is not carried
+        assert engine(plain, asking).needs_routes(one, facts())
