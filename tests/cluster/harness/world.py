@@ -23,22 +23,18 @@ from tests.support.server import Ports, Server, served
 
 POLICIES = Path(__file__).with_name("policies.yaml")
 ISSUER = "acme-ra"
-# What acme-ra may do in a cluster.
+# What acme-ra may do in a cluster, and no more (tests/cluster/test_deploy.py holds the manifests to the same).
 RA_RULES: list[Object] = [
-    {"apiGroups": ["acme.cert-manager.io"], "resources": ["orders"], "verbs": ["get", "list", "watch"]},
-    {
-        "apiGroups": ["cert-manager.io"],
-        "resources": ["certificaterequests", "certificates", "issuers", "clusterissuers"],
-        "verbs": ["get"],
-    },
-    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list", "watch"]},
-    {
-        "apiGroups": ["gateway.networking.k8s.io"],
-        "resources": ["gateways", "httproutes", "tlsroutes"],
-        "verbs": ["get", "list", "watch"],
-    },
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+    {"apiGroups": [group], "resources": resources, "verbs": verbs}
+    for group, resources, verbs in (
+        ("acme.cert-manager.io", ["orders"], ["get", "list", "watch"]),
+        ("cert-manager.io", ["certificaterequests", "certificates", "issuers", "clusterissuers"], ["get"]),
+        ("", ["namespaces"], ["get"]),
+        ("networking.k8s.io", ["ingresses"], ["get", "list"]),
+        ("gateway.networking.k8s.io", ["gateways"], ["get", "list"]),
+        ("gateway.networking.k8s.io", ["httproutes", "tlsroutes"], ["list"]),
+        ("", ["events"], ["create"]),
+    )
 ]
 BY_HTTP = {"solve": "http"}
 """Labels of a Certificate that is to be proved by http-01; all others are by dns-01."""
