@@ -29,7 +29,7 @@ test: $(VENV)/.dev-stamp
 # A Kubernetes API server and cert-manager, both real. The first build of them takes up to 20 minutes.
 test-cluster: $(VENV)/.dev-stamp
 	@tests/install-debian.sh
-	$(BIN)/python -m tests.peers.build etcd cert-manager kube-apiserver
+	$(BIN)/python -m tests.peers.build etcd cert-manager kube-apiserver kubectl
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 check: $(VENV)/.dev-stamp

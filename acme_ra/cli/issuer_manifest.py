@@ -153,7 +153,13 @@ def _check(configuration: Configuration, asked: Asked, profile: str) -> None:
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z", asked.cluster):
         fail(f"--cluster {asked.cluster!r} is no cluster's name (letters, digits, -, _ and .)", Exit.USAGE)
     check_cluster(configuration, asked.cluster)
-    offered = configuration.directories[asked.directory].profiles
+    settings = configuration.directories[asked.directory]
+    if settings.clusters and asked.cluster not in settings.clusters:
+        fail(
+            f"--cluster {asked.cluster!r}: directory {asked.directory} is for {', '.join(settings.clusters)}",
+            Exit.USAGE,
+        )
+    offered = settings.profiles
     if profile and profile not in offered:
         fail(f"--profile {profile!r}: directory {asked.directory} offers {', '.join(offered)}", Exit.USAGE)
 
@@ -269,7 +275,7 @@ def _print(configuration: Configuration, asked: Asked, issuer: Issuer, given: Gi
             }
         )
         return
-    for line in _explanation(asked, issuer, given, undo):
+    for line in _explanation(configuration, asked, issuer, given, undo):
         click.echo(f"# {line}")
     click.echo(render(manifests), nl=False)
 
@@ -284,7 +290,9 @@ def _undo(asked: Asked, issuer: Issuer) -> list[str]:
     ]
 
 
-def _explanation(asked: Asked, issuer: Issuer, given: Given, undo: list[str]) -> list[str]:
+def _explanation(
+    configuration: Configuration, asked: Asked, issuer: Issuer, given: Given, undo: list[str]
+) -> list[str]:
     whose = f"namespace {asked.namespace} of cluster" if asked.kind == "Issuer" else "cluster"
     until = f"register until {given.expires}" if given.expires else "register at any time"
     lines = [
@@ -295,6 +303,11 @@ def _explanation(asked: Asked, issuer: Issuer, given: Given, undo: list[str]) ->
         lines += [
             f"The Secret {issuer.secret} (key hmac-key) must be in namespace {asked.namespace} already; a new one is",
             "printed with --rotate.",
+        ]
+    if asked.cluster not in configuration.clusters and asked.kind == "ClusterIssuer":
+        lines += [
+            f"There is no {asked.cluster} in `clusters:` of the configuration, so the namespace behind an order is not",
+            "known, and policies that select or name namespaces grant nothing.",
         ]
     if not issuer.ca_bundle:
         lines.append("No caBundle: cert-manager uses its system's trust for the server's certificate.")

@@ -357,7 +357,9 @@ def ra_rules(*, events: bool) -> list[Object]:
     read = ["get", "list", "watch"]
     rules = [
         {"apiGroups": ["acme.cert-manager.io"], "resources": ["orders"], "verbs": read},
-        {"apiGroups": [""], "resources": ["namespaces"], "verbs": read},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get"]},
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["gateways"], "verbs": ["get"]},
         {
             "apiGroups": ["cert-manager.io"],
             "resources": ["certificaterequests", "certificates", "issuers", "clusterissuers"],
@@ -376,7 +378,7 @@ def test_a_server_that_lacks_rights_in_its_cluster(world: World, other_cluster: 
     kubeconfig = str(other_cluster.kubeconfig_of(RA))
     lacking = clusters(world, configured(world, "bare", kubeconfig=kubeconfig, events=True))
     assert [one["level"] for one in lacking] == ["ok", "ok", "error"]
-    for right in ("get orders.acme.cert-manager.io", "watch namespaces", "create events"):
+    for right in ("get orders.acme.cert-manager.io", "get namespaces", "create events"):
         assert right in lacking[-1]["seen"]
 
     other_cluster.grant(RA.name, "doctor-ra", ra_rules(events=True))

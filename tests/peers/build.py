@@ -134,6 +134,10 @@ PEERS: dict[str, Own | Published | Corrected] = {
     ),
     "helm": Published("helm.sh/helm/v3/cmd/helm", "v3.21.4"),
     "kustomize": Published("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.1"),
+    "kubectl": Own(
+        ROOT / "tests" / "peers" / "kubectl",
+        variables=(("k8s.io/component-base/version.gitVersion", "v1.36.3"),),
+    ),
     "pebble": Published("github.com/letsencrypt/pebble/v2/cmd/pebble", "v2.10.1"),
     "step-ca": Published("github.com/smallstep/certificates/cmd/step-ca", "v0.30.2"),
 }

@@ -18,7 +18,7 @@ from acme_ra.policy.schema import API_VERSION
 Right = tuple[str, str, str, str]
 """Verb, API group, resource, subresource."""
 _READ = ("get", "list", "watch")
-_FIX = "apply deploy/ with the role of acme-ra, or add it to the role of the identity in clusters.{name}"
+_FIX = "kubectl apply -k deploy/kustomize/rbac, or grant it to the identity in clusters.{name}"
 #: What a registration authority has no use for; whoever gets hold of its token would.
 _EXCESSIVE: tuple[Right, ...] = (
     ("get", "", "secrets", ""),
@@ -72,17 +72,18 @@ def _routes(server: ServerSide) -> bool:
 
 
 def needed(settings: ClusterSettings, *, routes: bool) -> Iterator[Right]:
-    """The least that acme-ra must be allowed in a cluster."""
+    """The least that acme-ra must be allowed in a cluster: what attribution reads, and what the settings ask for."""
     for verb in _READ:
         yield verb, "acme.cert-manager.io", "orders", ""
-        yield verb, "", "namespaces", ""
     for resource in ("certificaterequests", "certificates", "issuers", "clusterissuers"):
         yield "get", "cert-manager.io", resource, ""
+    yield "get", "", "namespaces", ""
+    for verb in ("get", "list") if routes else ("get",):  # the owners of Certificates that ingress-shim made
+        yield verb, "networking.k8s.io", "ingresses", ""
+        yield verb, "gateway.networking.k8s.io", "gateways", ""
     if routes:
-        for verb in _READ:
-            yield verb, "networking.k8s.io", "ingresses", ""
-            for resource in ("gateways", "httproutes", "tlsroutes"):
-                yield verb, "gateway.networking.k8s.io", resource, ""
+        for resource in ("httproutes", "tlsroutes"):
+            yield "list", "gateway.networking.k8s.io", resource, ""
     if settings.events:
         yield "create", "", "events", ""
     kinds = {"none": (), "namespaced": ("issuancepolicies",)}.get(
@@ -108,7 +109,7 @@ async def _judge_excess(name: str, view: View) -> list[Finding]:
     excess = [_shown(right) for right in _EXCESSIVE if await _allowed(view, right)]
     if not excess:
         return []
-    fix = f"give clusters.{name} an identity with the role in deploy/ only"
+    fix = f"give clusters.{name} an identity with the role in deploy/kustomize/rbac only"
     return [warning(f"{name}: acme-ra may {', '.join(excess)}, which it never does", fix)]
 
 
