@@ -262,7 +262,7 @@ def _make(configuration: Configuration, asked: Asked) -> Given:
 def _print(configuration: Configuration, asked: Asked, issuer: Issuer, given: Given) -> None:
     secret = credential_secret(issuer.secret, given.hmac_key, namespace=asked.namespace)
     manifests = [secret] * bool(given.hmac_key) + [issuer.manifest()]
-    undo = _undo(asked, issuer)
+    undo, notes = _undo(asked, issuer), _notes(configuration, asked, issuer, given)
     if session().json:
         print_json(
             {
@@ -270,12 +270,13 @@ def _print(configuration: Configuration, asked: Asked, issuer: Issuer, given: Gi
                 "credential": given.name,
                 "cluster": asked.cluster,
                 "directory": issuer.directory,
+                "notes": notes,
                 "undo": undo,
                 "manifests": manifests,
             }
         )
         return
-    for line in _explanation(configuration, asked, issuer, given, undo):
+    for line in (*_explanation(asked, issuer, given), *notes, "To undo:", *(f"  {line}" for line in undo)):
         click.echo(f"# {line}")
     click.echo(render(manifests), nl=False)
 
@@ -290,27 +291,30 @@ def _undo(asked: Asked, issuer: Issuer) -> list[str]:
     ]
 
 
-def _explanation(
-    configuration: Configuration, asked: Asked, issuer: Issuer, given: Given, undo: list[str]
-) -> list[str]:
+def _explanation(asked: Asked, issuer: Issuer, given: Given) -> list[str]:
     whose = f"namespace {asked.namespace} of cluster" if asked.kind == "Issuer" else "cluster"
     until = f"register until {given.expires}" if given.expires else "register at any time"
-    lines = [
+    return [
         f"{asked.kind} {asked.name} for {whose} {asked.cluster}; apply it with `kubectl apply -f FILE`.",
         f"Credential {given.kid} ({given.name}): {until}; the account then lasts until the credential is disabled.",
     ]
+
+
+def _notes(configuration: Configuration, asked: Asked, issuer: Issuer, given: Given) -> list[str]:
+    """What might surprise whoever applies this."""
+    notes = []
     if not given.hmac_key:
-        lines += [
-            f"The Secret {issuer.secret} (key hmac-key) must be in namespace {asked.namespace} already; a new one is",
-            "printed with --rotate.",
-        ]
+        notes.append(
+            f"The Secret {issuer.secret} (key hmac-key) must be in namespace {asked.namespace} already; "
+            "--rotate prints a new one."
+        )
     if asked.cluster not in configuration.clusters and asked.kind == "ClusterIssuer":
-        lines += [
-            f"There is no {asked.cluster} in `clusters:` of the configuration, so the namespace behind an order is not",
-            "known, and policies that select or name namespaces grant nothing.",
-        ]
+        notes.append(
+            f"There is no {asked.cluster} in `clusters:` of the configuration, so the namespace behind an order is not "
+            "known, and policies that select or name namespaces grant nothing."
+        )
     if not issuer.ca_bundle:
-        lines.append("No caBundle: cert-manager uses its system's trust for the server's certificate.")
+        notes.append("No caBundle: cert-manager uses its system's trust for the server's certificate.")
     if not issuer.solvers:
-        lines.append("No solvers: enough for names whose policy asks for no challenge; see --solver.")
-    return [*lines, "To undo:", *(f"  {line}" for line in undo)]
+        notes.append("No solvers: enough for names whose policy asks for no challenge; see --solver.")
+    return notes

@@ -3,22 +3,26 @@
 Only addresses are replaced. The cluster has the resources of cert-manager and its controllers, and nothing else.
 """
 
+import asyncio
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
 from tests.cluster.harness import Cluster, Etcd, running_cert_manager, running_cluster
 from tests.peers.build import peer
-from tests.support.bind import named
+from tests.support.dns_server import FakeDNS, fake_dns
 from tests.support.processes import Process, free_port, wait_for
 from tests.support.server import COMMAND
 
@@ -60,8 +64,8 @@ class Reader:
             check=False,
         )
         self.said += done.stdout
-        log = "".join(server.log() for server in self.servers)
-        assert (done.returncode != 0) == (kind == "refused"), f"{commands}\n{done.stdout}\n{done.stderr}\n{log}"
+        expected = (done.returncode != 0) == (kind == "refused")
+        assert expected, f"{commands}\n{done.stdout}\n{done.stderr}\n{self.servers[-1].log()}"
 
     def _serve(self, commands: str) -> Process:
         script = ["bash", "-c", f"cd '{self.folder}' && exec {commands.strip()}"]
@@ -77,6 +81,29 @@ class Reader:
         return server
 
 
+@contextmanager
+def resolving() -> Iterator[str]:
+    """A resolver that answers, at this address: the network's may not."""
+    found: Queue[tuple[FakeDNS, asyncio.Event]] = Queue()
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        async with fake_dns() as server:
+            stop = asyncio.Event()
+            found.put((server, stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
+    thread.start()
+    server, stop = found.get(timeout=30)
+    try:
+        yield server.address
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        loop.close()
+
+
 @pytest.fixture(scope="module")
 def reader(cluster_root: Path, etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """An empty cluster with cert-manager, the checkout's deploy/, and kubectl and acme-ra on the PATH."""
@@ -89,10 +116,10 @@ def reader(cluster_root: Path, etcd: Etcd, tmp_path_factory: pytest.TempPathFact
     shutil.copytree(ROOT / "deploy", folder / "deploy")
     with (
         running_cluster(cluster_root, etcd, "empty") as cluster,
-        named(folder, free_port(udp=True)) as bind,
+        resolving() as resolver,
         running_cert_manager(cluster),
     ):
-        made = Reader(folder, _environment(cluster, programs, bind.port), free_port())
+        made = Reader(folder, _environment(cluster, programs, resolver), free_port())
         try:
             yield made
         finally:
@@ -100,7 +127,7 @@ def reader(cluster_root: Path, etcd: Etcd, tmp_path_factory: pytest.TempPathFact
                 server.kill()
 
 
-def _environment(cluster: Cluster, programs: Path, dns: int) -> dict[str, str]:
+def _environment(cluster: Cluster, programs: Path, resolver: str) -> dict[str, str]:
     """As somebody has it who has just logged in to the cluster; a resolver in place of the network's."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ACME_RA_", "KUBE"))}
     return {
@@ -108,7 +135,7 @@ def _environment(cluster: Cluster, programs: Path, dns: int) -> dict[str, str]:
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "KUBECONFIG": str(cluster.kubeconfig),
-        "ACME_RA_VALIDATION__RESOLVERS": f"127.0.0.1:{dns}",
+        "ACME_RA_VALIDATION__RESOLVERS": resolver,
         "NO_COLOR": "1",
     }
 

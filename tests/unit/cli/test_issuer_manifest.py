@@ -67,6 +67,7 @@ def test_json_has_the_same_manifests_and_the_way_back(shell: Shell) -> None:
     told = shell.json("issuer", "manifest", "--cluster", "three")
 
     assert [one["kind"] for one in told["manifests"]] == ["Secret", "ClusterIssuer"]
+    assert any("There is no three in `clusters:`" in note for note in told["notes"])
     assert told["undo"][0].startswith(f"acme-ra credential disable {told['kid']} ")
     shell("credential", "disable", told["kid"])
     assert shell.json("issuer", "manifest", "--cluster", "three")["kid"] != told["kid"]
