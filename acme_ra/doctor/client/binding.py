@@ -135,6 +135,12 @@ async def _compare(issuer: IssuerSide, raw: bytes) -> list[Finding]:
     return [_judge_credential(issuer, credential, clock.now())]
 
 
+def _clusters_of_directory(issuer: IssuerSide) -> list[str]:
+    configuration = issuer.side.configuration
+    settings = None if configuration is None else configuration.directories.get(issuer.directory)
+    return [] if settings is None else settings.clusters
+
+
 def _judge_credential(issuer: IssuerSide, credential: Credential, now: int) -> Finding:
     named, binding = f"credential {credential.kid} ({credential.name})", credential.binding
     if credential.disabled_at is not None:
@@ -145,6 +151,10 @@ def _judge_credential(issuer: IssuerSide, credential: Credential, now: int) -> F
     if issuer.side.cluster and binding.cluster != issuer.side.cluster:
         what = f"{named} speaks for cluster {binding.cluster or '(none)'}, not for {issuer.side.cluster}"
         return error(what, "make one for this cluster: acme-ra issuer manifest")
+    for_clusters = _clusters_of_directory(issuer)
+    if for_clusters and binding.cluster not in for_clusters:
+        what = f"directory {issuer.directory} is for cluster {', '.join(for_clusters)}, not for {binding.cluster}"
+        return error(what, "correct spec.acme.server, or directories.NAME.clusters of the server")
     registered = bool((issuer.issuer.get("status") or {}).get("acme", {}).get("uri"))
     if not registered and credential.expires_at is not None and credential.expires_at <= now:
         return error(f"{named} has expired, and no account is registered", "make another: acme-ra issuer manifest")

@@ -117,7 +117,20 @@ async def check_credentials(server: ServerSide) -> list[Finding]:
         verb = "expired" if one.expires_at <= now else "expires"
         seen = f"credential {one.kid} ({one.name}) {verb} at {to_rfc3339(one.expires_at)}, and has no account yet"
         findings.append(warning(seen, f"apply its Secret and issuer, or end it: acme-ra credential disable {one.kid}"))
+    findings += [finding for one in usable if (finding := _judge_binding(server, one)) is not None]
     return findings or [ok(f"{len(usable)} in use or usable")]
+
+
+def _judge_binding(server: ServerSide, one: Credential) -> Finding | None:
+    """A credential whose orders can be attributed to no namespace."""
+    binding, clusters = one.binding, server.configuration.clusters
+    if not binding.cluster or binding.cluster in clusters or binding.namespaces:
+        return None
+    seen = f"credential {one.kid} ({one.name}) speaks for cluster {binding.cluster}, which is not in `clusters:`"
+    known = f" (there are: {', '.join(clusters)})" if clusters else ""
+    return warning(
+        seen, f"add it{known}; until then its orders have no namespace, and policies that need one refuse them"
+    )
 
 
 async def all_credentials(server: ServerSide) -> list[Credential]:

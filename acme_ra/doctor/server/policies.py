@@ -6,10 +6,13 @@ from acme_ra.app import read_policies
 from acme_ra.config.errors import Mistake
 from acme_ra.doctor.findings import Finding, ok, warning
 from acme_ra.doctor.server.configuration import describe
+from acme_ra.doctor.server.database import all_credentials
 from acme_ra.doctor.server.subject import ServerSide
 from acme_ra.policy.compiled import Policy, PolicySet
 from acme_ra.policy.errors import PolicyErrors
 from acme_ra.policy.selectors import Globs
+from acme_ra.storage.contract import StoreUnavailable
+from acme_ra.storage.schema import SchemaMismatch
 
 
 async def check_policies(server: ServerSide) -> list[Finding]:
@@ -17,7 +20,11 @@ async def check_policies(server: ServerSide) -> list[Finding]:
         policies = read_policies(server.configuration)
     except PolicyErrors as problem:
         return [describe(Mistake(one.file, one.line, one.key, one.message, one.fix)) for one in problem.mistakes]
-    findings = [*_unreachable(server, policies), *_closed(server, policies)]
+    findings = [
+        *_unreachable(server, policies),
+        *_elsewhere(await _clusters(server), policies),
+        *_closed(server, policies),
+    ]
     count = {effect: sum(one.effect == effect for one in policies.policies) for effect in ("grant", "guard")}
     return findings or [ok(f"{count['grant']} grants and {count['guard']} guards, digest {policies.digest[:12]}")]
 
@@ -30,6 +37,30 @@ def _unreachable(server: ServerSide, policies: PolicySet) -> Iterator[Finding]:
         if wanted is not None and not any(wanted.match(one) for one in directories):
             seen = f"{policy.effect} {policy.name} selects directories {wanted}, and there is none of that name"
             yield warning(seen, f"correct its selector.directories; there are: {', '.join(directories)}")
+
+
+async def _clusters(server: ServerSide) -> set[str] | None:
+    """Every cluster that a request can come from: configured, or of a credential; None where that cannot be told."""
+    known = set(server.configuration.clusters)
+    if server.configuration.storage.path.exists():
+        try:
+            known |= {one.binding.cluster for one in await all_credentials(server)}
+        except (SchemaMismatch, StoreUnavailable):
+            return None  # told by the database's check
+    return known - {""}
+
+
+def _elsewhere(clusters: set[str] | None, policies: PolicySet) -> Iterator[Finding]:
+    """Selectors of which no cluster can be meant."""
+    for policy in policies.policies if clusters is not None else ():
+        selector = policy.document.spec.selector
+        if selector is None or selector.clusters is None:
+            continue
+        wanted = Globs(selector.clusters)
+        if not any(wanted.match(one) for one in clusters or ()):
+            seen = f"{policy.effect} {policy.name} selects clusters {wanted}, and there is none of that name"
+            fix = f"correct its selector.clusters; known are: {', '.join(sorted(clusters or ())) or 'none'}"
+            yield warning(seen, fix)
 
 
 def _closed(server: ServerSide, policies: PolicySet) -> Iterator[Finding]:

@@ -87,6 +87,7 @@ def test_a_database_of_another_version(home: Home) -> None:
 
     assert "newer" in home.problem("database").seen
     assert home.problem("credentials").level == Level.ERROR
+    assert [one.level for one in home.findings("policies")] == [Level.OK]
 
 
 def test_a_file_that_is_no_database(home: Home) -> None:
@@ -222,6 +223,28 @@ def test_a_guard_for_a_directory_that_is_not_there_guards_nothing(home: Home) ->
     home.policies(f"{GRANT}---\n{guard}denied: {{dnsNames: [b.test]}}}}\n")
 
     assert "guard g selects directories intern" in home.problem("policies", Level.WARNING).seen
+
+
+@pytest.mark.parametrize("effect", ["grant", "guard"])
+def test_a_policy_for_a_cluster_that_is_not_there(home: Home, effect: str) -> None:
+    """Known are the configured clusters and those that credentials speak for: here the first credential's."""
+    selected = GRANT.replace("grant", effect).replace("{effect", "{selector: {clusters: [prd]}, effect")
+    home.policies(f"{GRANT}---\n{selected.replace('name: a', 'name: b')}")
+    assert f"{effect} b selects clusters prd" in home.problem("policies", Level.WARNING).seen
+
+    home.policies(f"{GRANT}---\n{selected.replace('name: a', 'name: b').replace('prd', 'quick*')}")
+    assert [one.level for one in home.findings("policies")] == [Level.OK]
+
+
+def test_a_credential_of_a_cluster_that_is_not_configured(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its orders would have no namespace; one that is bound to namespaces has."""
+    shell = Shell(home.folder, capsys)
+    shell("credential", "create", "--name", "bound", "--cluster", "prod", "--namespace", "shop")
+    assert [one.level for one in home.findings("credentials")] == [Level.OK]
+
+    kid = shell.json("credential", "create", "--name", "free", "--cluster", "prod")["kid"]
+
+    assert f"credential {kid} (free) speaks for cluster prod" in home.problem("credentials", Level.WARNING).seen
 
 
 def test_an_authority_whose_key_is_another_ones(home: Home) -> None:
