@@ -90,7 +90,7 @@ async def _report(findings: "AsyncIterator[Finding]", *, strict: bool) -> int:
         told = [{"check": one.check, "level": one.level, "seen": one.seen, "fix": one.fix} for one in found]
         print_json({"good": good, "errors": count["error"], "warnings": count["warning"], "findings": told})
     else:
-        click.echo(f"{len(found)} findings: {count['error']} errors, {count['warning']} warnings")
+        click.echo(f"findings: {len(found)}, errors: {count['error']}, warnings: {count['warning']}")
     return Exit.OK if good else Exit.FAILURE
 
 

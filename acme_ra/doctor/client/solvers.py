@@ -7,6 +7,7 @@ import msgspec
 
 from acme_ra.app import read_policies
 from acme_ra.config import Configuration
+from acme_ra.doctor.client.resources import cluster_policies
 from acme_ra.doctor.client.subject import IssuerSide
 from acme_ra.doctor.client.view import Object
 from acme_ra.doctor.findings import Finding, error, ok, warning
@@ -51,7 +52,9 @@ async def check_solvers(issuer: IssuerSide) -> list[Finding]:
         fix = f"correct spec.acme.server; there are: {', '.join(configuration.directories)}"
         return [error(f"the configuration has no directory {issuer.directory!r}", fix)]
     namespaces = await _namespaces(issuer)
-    needs = needed(read_policies(configuration), settings, await _subjects(issuer, configuration, namespaces))
+    own = await cluster_policies(issuer.side, configuration)
+    policies = PolicySet([*read_policies(configuration).policies, *own])
+    needs = needed(policies, settings, await _subjects(issuer, configuration, namespaces))
     findings = [one for need in needs for one in judge(need, solvers)]
     asked = f"; {len(needs)} grants for this cluster ask for challenges" if needs else "; policy asks for no challenge"
     return findings or [ok(summary + asked)]

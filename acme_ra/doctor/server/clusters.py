@@ -50,7 +50,7 @@ async def _check(server: ServerSide, name: str, settings: ClusterSettings) -> li
         return findings
     api = ApiClient(name, connection, settings)
     try:
-        findings.append(await _judge_rights(name, View(api), [*needed(settings, routes=_routes(server))]))
+        findings.append(await _judge_rights(name, View(api), [*needed(settings, routes=_routes(server, settings))]))
         findings += await _judge_excess(name, View(api))
     except (KubernetesError, CannotLook) as problem:
         findings.append(error(f"{name}: {explain(problem)}", f"correct the identity in clusters.{name}"))
@@ -63,8 +63,10 @@ def _named(name: str, finding: Finding) -> Finding:
     return Finding(finding.level, f"{name}: {finding.seen}", finding.fix)
 
 
-def _routes(server: ServerSide) -> bool:
-    """Whether a policy asks for routes."""
+def _routes(server: ServerSide, settings: ClusterSettings) -> bool:
+    """Whether a policy asks for routes, or may at any time."""
+    if settings.policies != "none":
+        return True
     try:
         return read_policies(server.configuration).needs_routes
     except PolicyErrors:

@@ -26,7 +26,13 @@ async def check_policies(server: ServerSide) -> list[Finding]:
         *_closed(server, policies),
     ]
     count = {effect: sum(one.effect == effect for one in policies.policies) for effect in ("grant", "guard")}
-    return findings or [ok(f"{count['grant']} grants and {count['guard']} guards, digest {policies.digest[:12]}")]
+    told = f"grants: {count['grant']}, guards: {count['guard']}, digest {policies.digest[:12]}"
+    return findings or [ok(f"{told}{_further(server)}")]
+
+
+def _further(server: ServerSide) -> str:
+    names = [name for name, one in server.configuration.clusters.items() if one.policies != "none"]
+    return f"; more as resources in {', '.join(names)}" if names else ""
 
 
 def _unreachable(server: ServerSide, policies: PolicySet) -> Iterator[Finding]:
@@ -53,7 +59,7 @@ async def _clusters(server: ServerSide) -> set[str] | None:
 def _elsewhere(clusters: set[str] | None, policies: PolicySet) -> Iterator[Finding]:
     """Selectors of which no cluster can be meant."""
     for policy in policies.policies if clusters is not None else ():
-        selector = policy.document.spec.selector
+        selector = None if policy.document is None else policy.document.spec.selector
         if selector is None or selector.clusters is None:
             continue
         wanted = Globs(selector.clusters)
@@ -64,7 +70,9 @@ def _elsewhere(clusters: set[str] | None, policies: PolicySet) -> Iterator[Findi
 
 
 def _closed(server: ServerSide, policies: PolicySet) -> Iterator[Finding]:
-    """Directories where no grant applies: every request is refused."""
+    """Directories where no grant applies: every request is refused, unless grants are resources in a cluster."""
+    if any(one.policies == "all" for one in server.configuration.clusters.values()):
+        return
     for name, settings in server.configuration.directories.items():
         offered = Globs(settings.policies)
         if any(_grants(policy, name, offered) for policy in policies.policies):

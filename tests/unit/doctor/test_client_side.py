@@ -6,18 +6,22 @@ from typing import Any
 
 import pytest
 
+from acme_ra.config import load_configuration
 from acme_ra.core.encoding import b64url
 from acme_ra.doctor.client.account import check_account
 from acme_ra.doctor.client.binding import check_binding, judge_encoding
 from acme_ra.doctor.client.issuer import check_directory, check_profile, check_ready, decode_bundle
 from acme_ra.doctor.client.rbac import check_orders
-from acme_ra.doctor.client.solvers import Need, covers, judge, needed
+from acme_ra.doctor.client.resources import check_policy_resources
+from acme_ra.doctor.client.solvers import Need, check_solvers, covers, judge, needed
+from acme_ra.doctor.client.subject import ClusterSide
 from acme_ra.doctor.client.versions import CONTROLLER, DEPLOYMENTS, check_cert_manager, parse_version
 from acme_ra.doctor.directory import Unreachable
 from acme_ra.doctor.findings import Check, Finding, Level, examine
 from acme_ra.policy.documents import parse_policies
 from acme_ra.policy.selectors import Subject
 from acme_ra.registration.settings import DirectorySettings
+from tests.unit.doctor.conftest import Home
 from tests.unit.doctor.objects import Objects
 
 KEY = bytes(range(200, 232))  # its base64 has both `-` and `_`
@@ -397,3 +401,88 @@ def test_a_zone_covers_only_what_is_literally_below_it() -> None:
     assert not covers({"dnsZones": ["shop.example.com"]}, "{namespace}.example.com")
     assert covers({"dnsNames": ["a.test"]}, "a.test")
     assert covers(None, "anything")
+
+
+# -------------------------------------------------------------------------------------------- policies as resources
+
+
+GROUP = "/apis/policy.acme-ra.dev/v1alpha1"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def with_policies(home: Home, *resources: dict[str, Any]) -> tuple[Objects, ClusterSide]:
+    """A cluster from which the server reads policies, with their definitions and these ClusterIssuancePolicies."""
+    home.replace("clusters: {}", "clusters: {c: {kubeconfig: none, policies: true}}")
+    cluster = Objects()
+    for plural in ("clusterissuancepolicies", "issuancepolicies"):
+        cluster.found[f"{DEFINITIONS}/{plural}.policy.acme-ra.dev"] = {"metadata": {}}
+        cluster.lists[f"{GROUP}/{plural}"] = []
+    cluster.lists[f"{GROUP}/clusterissuancepolicies"] = list(resources)
+    return cluster, cluster.side(configuration=load_configuration(home.config, {}, check=False), cluster="c")
+
+
+def resource(name: str, spec: dict[str, Any], *conditions: dict[str, Any]) -> dict[str, Any]:
+    meta = {"name": name, "uid": "u", "resourceVersion": "7", "generation": 2}
+    told = [{"type": "Accepted", "observedGeneration": 2, **one} for one in conditions]
+    return {"metadata": meta, "spec": spec, "status": {"conditions": told}}
+
+
+GRANT = {"effect": "grant", "allowed": {"dnsNames": ["a.test"]}}
+
+
+async def test_policies_that_acme_ra_did_not_accept_or_did_not_see(home: Home) -> None:
+    """The condition says why; an older one is none."""
+    good = resource("good", GRANT, {"status": "True"})
+    bad = resource("bad", {}, {"status": "False", "message": "spec.effect is missing"})
+    unseen = resource("unseen", GRANT)
+    changed = resource("changed", GRANT, {"status": "True", "observedGeneration": 1})
+    _, side = with_policies(home, good, bad, unseen, changed)
+
+    found = await check_policy_resources(side)
+
+    assert [(one.level, one.seen.split()[1]) for one in found] == [
+        (Level.ERROR, "bad"),
+        (Level.WARNING, "unseen"),
+        (Level.WARNING, "changed"),
+    ]
+    assert "spec.effect is missing" in found[0].seen
+
+
+async def test_definitions_that_are_not_installed(home: Home) -> None:
+    cluster, side = with_policies(home)
+    assert only(await check_policy_resources(side)).level == Level.OK
+
+    cluster.found.clear()
+
+    assert "issuancepolicies.policy.acme-ra.dev" in only(await check_policy_resources(side)).seen
+
+
+async def test_nothing_is_said_where_the_server_reads_no_policies_from_there(home: Home) -> None:
+    configuration = load_configuration(home.config, {}, check=False)
+
+    assert await check_policy_resources(Objects().side(configuration=configuration, cluster="c")) == []
+    assert await check_policy_resources(Objects().side()) == []
+
+
+async def test_solvers_are_compared_with_policies_that_are_resources_too(home: Home) -> None:
+    """What does not compile is passed over: its status tells."""
+    home.policies("")
+    challenged = {**GRANT, "require": {"challenges": ["dns-01"]}}
+    cluster, side = with_policies(home, resource("mine", challenged), resource("broken", {"effect": "?"}))
+    cluster.lists["/api/v1/namespaces"] = [{"metadata": {"name": "web"}}]
+    issuer = cluster.issuer({"solvers": [HTTP]}, configuration=side.configuration, cluster="c")
+
+    found = only(await check_solvers(issuer))
+
+    assert found.level == Level.ERROR
+    assert "grant c:mine (namespaces web) asks for dns-01" in found.seen
+
+
+def test_a_server_whose_grants_are_resources_lacks_none(home: Home) -> None:
+    """The chart's own set-up: files have the guards, teams have the grants."""
+    home.policies("")
+    assert "no enforced grant" in home.problem("policies", Level.WARNING).seen
+
+    home.replace("clusters: {}", "clusters: {c: {kubeconfig: none, policies: true}}")
+
+    assert [one.level for one in home.findings("policies")] == [Level.OK]
