@@ -20,7 +20,7 @@ Right = tuple[str, str, str, str]
 _READ = ("get", "list", "watch")
 _FIX = "kubectl apply -k deploy/kustomize/rbac, or grant it to the identity in clusters.{name}"
 #: What a registration authority has no use for; whoever gets hold of its token would.
-_EXCESSIVE: tuple[Right, ...] = (
+EXCESSIVE: tuple[Right, ...] = (
     ("get", "", "secrets", ""),
     ("create", "acme.cert-manager.io", "orders", ""),
     ("update", "acme.cert-manager.io", "orders", "status"),
@@ -108,7 +108,7 @@ async def _judge_rights(name: str, view: View, rights: list[Right]) -> Finding:
 
 
 async def _judge_excess(name: str, view: View) -> list[Finding]:
-    excess = [_shown(right) for right in _EXCESSIVE if await _allowed(view, right)]
+    excess = [_shown(right) for right in EXCESSIVE if await _allowed(view, right)]
     if not excess:
         return []
     fix = f"give clusters.{name} an identity with the role in deploy/kustomize/rbac only"
