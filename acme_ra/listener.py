@@ -44,6 +44,14 @@ def listen_beside(reserved: socket.socket) -> socket.socket:
     return listening
 
 
+def listen_alone(endpoint: Endpoint) -> socket.socket:
+    """A listening socket for one process. Raises ListenFailed."""
+    listening = reserve(endpoint)
+    listening.listen(_BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
 def endpoint_of(reserved: socket.socket) -> Endpoint:
     host, port = reserved.getsockname()[:2]
     return Endpoint(host, port)

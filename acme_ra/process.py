@@ -8,22 +8,27 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Final
 
 import structlog
 import uvloop
-from aiohttp import web
 
 from acme_ra import filewatch, telemetry
 from acme_ra.acme.application import build_server
+from acme_ra.acme.http.answer import Answer
+from acme_ra.acme.http.request import Request
+from acme_ra.acme.http.server import HTTPServer
 from acme_ra.app import Parts, Shared, compose, read_policies
 from acme_ra.config import Configuration
 from acme_ra.core.clock import SECOND
 from acme_ra.core.endpoint import parse_endpoint
-from acme_ra.listener import TLSUnusable, listen_beside, reload_context
+from acme_ra.listener import TLSUnusable, listen_alone, listen_beside, reload_context
 from acme_ra.policy.errors import PolicyErrors
 from acme_ra.supervisor import ABANDONED, WorkerPipes
 
 log = structlog.get_logger(__name__)
+
+_METRICS: Final = ("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 
 
 def work(shared: Shared, *, node: int, pipes: WorkerPipes | None, on_ready: Callable[[], None]) -> int:
@@ -138,14 +143,13 @@ async def _serve_metrics(configuration: Configuration, metrics: telemetry.Metric
     """GET /metrics on a listener of its own, of all workers."""
     assert configuration.metrics.listen is not None
 
-    async def handle(_: web.Request) -> web.Response:
-        body = await asyncio.to_thread(metrics.expose)
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    async def handle(request: Request) -> Answer:
+        if request.path != "/metrics":
+            return Answer(b"", status=404)
+        if request.method not in ("GET", "HEAD"):
+            return Answer(b"", ("Allow", "GET,HEAD"), status=405)
+        return Answer(await asyncio.to_thread(metrics.expose), _METRICS)
 
-    application = web.Application()
-    application.router.add_get("/metrics", handle)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    endpoint = parse_endpoint(configuration.metrics.listen)
-    await web.TCPSite(runner, endpoint.host, endpoint.port).start()
+    server = HTTPServer(handle, max_body=0)
+    stack.push_async_callback(server.close, timeout=0)
+    await server.start(listen_alone(parse_endpoint(configuration.metrics.listen)))
