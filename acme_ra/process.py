@@ -24,6 +24,7 @@ from acme_ra.core.clock import SECOND
 from acme_ra.core.endpoint import parse_endpoint
 from acme_ra.listener import TLSUnusable, listen_alone, listen_beside, reload_context
 from acme_ra.policy.errors import PolicyErrors
+from acme_ra.policy_resources.record import PolicyGauges
 from acme_ra.supervisor import ABANDONED, WorkerPipes
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ async def _serve(shared: Shared, node: int, pipes: WorkerPipes | None, on_ready:
         parts = await compose(shared, node, stack=stack, observe=observe)
         _watch_signals(shared, parts, stop, pipes)
         if metrics is not None and node == 0:
+            await parts.policies.add_listener(PolicyGauges(metrics, parts.policies.clusters).show)
             await _serve_metrics(configuration, metrics, stack)
         if node == 0:
             background = asyncio.ensure_future(parts.background.run())

@@ -213,6 +213,20 @@ class Metrics:
         self._seconds = prometheus_client.Histogram(
             "acme_ra_request_seconds", "Time to answer", ["route"], buckets=_BUCKETS, registry=self._registry
         )
+        self._policies = prometheus_client.Gauge(
+            "acme_ra_policy_resources",
+            "Policies that are resources, by cluster and whether they were accepted",
+            ["cluster", "accepted"],
+            registry=self._registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._policies_known = prometheus_client.Gauge(
+            "acme_ra_policies_known",
+            "Whether a cluster's policies were read; while they were not, its requests answer 503",
+            ["cluster"],
+            registry=self._registry,
+            multiprocess_mode="mostrecent",
+        )
         self._counters: dict[tuple[str, str, int, str], tuple[Any, Any]] = {}
 
     def request(self, route: str, method: str, status: int, problem: str, seconds: float) -> None:
@@ -224,6 +238,12 @@ class Metrics:
             self._counters[key] = found
         found[0].inc()
         found[1].observe(seconds)
+
+    def policies(self, cluster: str, *, accepted: int, refused: int, known: bool) -> None:
+        """What became of the policies of one cluster; told by one worker."""
+        self._policies.labels(cluster, "true").set(accepted)
+        self._policies.labels(cluster, "false").set(refused)
+        self._policies_known.labels(cluster).set(known)
 
     def expose(self) -> bytes:
         """The text format, over every worker."""

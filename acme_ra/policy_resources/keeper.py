@@ -50,7 +50,8 @@ class PolicyKeeper:
         self._files = files
         self._watches = dict(watches)
         self._reader = Reader(known)
-        self._listeners = tuple(listeners)
+        self._listeners = [*listeners]
+        self._last: Applied | None = None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._told = ""
@@ -74,6 +75,17 @@ class PolicyKeeper:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def add_listener(self, listener: Listener) -> None:
+        """Tell it of every set from now on, beginning with the one that is in force."""
+        self._listeners.append(listener)
+        if self._last is not None:
+            await listener(self._last)
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Those whose policies are read."""
+        return tuple(self._watches)
 
     async def replace_files(self, files: PolicySet) -> None:
         """Other files, the same resources."""
@@ -109,8 +121,9 @@ class PolicyKeeper:
             if policies.digest != self._told:
                 self._tell(policies, resources, readings)
                 self._told = policies.digest
+            self._last = Applied(policies, resources, readings)
             for listener in self._listeners:
-                await listener(Applied(policies, resources, readings))
+                await listener(self._last)
 
     def _make(self, files: PolicySet, resources: Seen, unknown: frozenset[str]) -> tuple[PolicySet, Readings]:
         readings = self._reader.read(resources)

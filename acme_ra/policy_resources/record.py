@@ -1,4 +1,4 @@
-"""Policy sets in the audit log: one event for each that came into force, written by one worker."""
+"""What one worker tells of policy sets: an audit event for each that came into force, and metrics."""
 
 import structlog
 
@@ -6,8 +6,27 @@ from acme_ra.audit.events import PolicyApplied, Subject
 from acme_ra.core.clock import Clock
 from acme_ra.policy_resources.keeper import Applied
 from acme_ra.storage.contract import Store, StoreUnavailable
+from acme_ra.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
+
+
+class PolicyGauges:
+    """Policy resources as metrics."""
+
+    def __init__(self, metrics: Metrics, clusters: tuple[str, ...]) -> None:
+        self._metrics = metrics
+        self._clusters = clusters
+
+    async def show(self, applied: Applied) -> None:
+        for cluster in self._clusters:
+            states = [reading.accepted for resource, reading in applied.readings.items() if resource.cluster == cluster]
+            self._metrics.policies(
+                cluster,
+                accepted=sum(states),
+                refused=len(states) - sum(states),
+                known=cluster not in applied.policies.unknown,
+            )
 
 
 class AuditRecorder:

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from acme_ra.audit.events import details
 from acme_ra.core.clock import SystemClock
 from acme_ra.core.decision import Decision, Outcome
 from acme_ra.core.problems import ServiceUnavailable
@@ -17,11 +19,15 @@ from acme_ra.policy.engine import PolicyEngine
 from acme_ra.policy_resources import keeper as keeper_module
 from acme_ra.policy_resources import status as status_module
 from acme_ra.policy_resources.keeper import Applied, PolicyKeeper
+from acme_ra.policy_resources.record import AuditRecorder, PolicyGauges
 from acme_ra.policy_resources.status import StatusWriter
 from acme_ra.policy_resources.watch import ClusterWatch
+from acme_ra.storage.contract import EventFilter
+from acme_ra.telemetry import Metrics
 from tests.support.fake_kubernetes import FakeKubernetes
 from tests.support.policies import APPROVAL_KEY, facts, grant, guard, local, policy_set, request
 from tests.support.policy_resources import KNOWN
+from tests.support.stores import open_test_store
 
 CLUSTER_WIDE, LOCAL = "clusterissuancepolicies", "issuancepolicies"
 FILES = (grant("own", allowed={"dnsNames": ["*.{namespace}.svc"]}),)
@@ -259,3 +265,42 @@ async def test_a_status_that_cannot_be_written_holds_up_nothing() -> None:
 
             fault.times = 0
             await until(lambda: (east.get(LOCAL, "shop", "own") or {}).get("status"))
+
+
+async def test_metrics_tell_what_became_of_the_policies() -> None:
+    """Accepted, not accepted, and not known, by cluster; from the set that is in force when they are asked for."""
+    metrics = Metrics()
+    async with FakeKubernetes.running() as east, FakeKubernetes.running() as west:
+        west.missing.add(LOCAL)
+        east.put(LOCAL, local("shop", profiles=["default"]))
+        async with keeping({"east": east, "west": west}) as kept:
+            await kept.keeper.add_listener(PolicyGauges(metrics, kept.keeper.clusters).show)
+            told = metrics.expose().decode()
+            assert 'acme_ra_policy_resources{accepted="true",cluster="east"} 1.0' in told
+            assert 'acme_ra_policies_known{cluster="east"} 1.0' in told
+            assert 'acme_ra_policies_known{cluster="west"} 0.0' in told
+
+            east.put(LOCAL, local("shop", "broken", nothing=True))
+            await until(lambda: len(kept.applied[-1].resources) == 2)
+
+            assert 'acme_ra_policy_resources{accepted="false",cluster="east"} 1.0' in metrics.expose().decode()
+
+
+async def test_a_change_of_policies_is_an_audit_event_once(tmp_path: Path) -> None:
+    """Each set has one event with its digest; a look that changes nothing has none."""
+    clock = SystemClock()
+    async with FakeKubernetes.running() as east, AsyncExitStack() as stack:
+        store = await open_test_store(tmp_path, clock)
+        stack.push_async_callback(store.close)
+        async with keeping({"east": east}) as kept:
+            await kept.keeper.add_listener(AuditRecorder(store, clock).record)
+            east.put(LOCAL, local("shop", profiles=["default"]))
+            await until(lambda: len(kept.names()) == 2)
+            await kept.keeper.replace_files(policy_set(*FILES))
+            digest = kept.engine.digest
+
+        recorded = [details(one.record.body) async for one in store.events(EventFilter(kind="policy.applied"))]
+
+    assert [one["digest"] for one in recorded][-1] == digest
+    assert len(recorded) == 2
+    assert (recorded[-1]["grants"], recorded[-1]["guards"], recorded[-1]["resources"]) == (1, 1, 1)
