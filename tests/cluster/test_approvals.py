@@ -8,6 +8,7 @@ import pytest
 
 from tests.cluster.harness import Object
 from tests.cluster.harness.describe import conditions
+from tests.cluster.harness.describe import events as events_about
 from tests.cluster.harness.world import World
 from tests.support.oracle import database, events
 from tests.support.processes import wait_for
@@ -42,6 +43,16 @@ def order_of(world: World, dns: str) -> Object:
     return found
 
 
+def shown(world: World, name: str, reason: str) -> str:
+    """The message of acme-ra's Event on the Certificate."""
+
+    def look() -> str | None:
+        about = events_about(world.cluster, "Certificate", name, NAMESPACE)
+        return next((str(event["message"]) for event in about if event["reason"] == reason), None)
+
+    return wait_for(look, what=f"the Event {reason}", every=0.2, log=lambda: world.described(NAMESPACE, name))
+
+
 @pytest.mark.parametrize(
     ("name", "dns"),
     [("granted", "granted.approvals.people.test"), ("after-proof", "after-proof.approvals.proved.test")],
@@ -52,6 +63,7 @@ def test_the_certificate_arrives_after_the_approval(world: World, name: str, dns
     assert order_of(world, dns)["status"]["state"] == "pending"
     told = conditions(world.cluster.get("Certificate", name, NAMESPACE))
     assert told["Issuing"]["status"] == "True"
+    assert f"{dns}: it waits for the approval of group security" in shown(world, name, "ApprovalNeeded")
 
     assert decide(world, "approve", row, "CHG-1")["status"] == "ready"
 
@@ -74,6 +86,7 @@ def test_a_rejection_is_read_in_the_certificates_condition(world: World, name: s
     wanted = f"{dns}: anna of group security rejected it (policy "
     assert wanted in told, told
     assert "use the certificate of the shared gateway" in told, told
+    assert wanted in shown(world, name, "PolicyRefused")
     assert order_of(world, dns)["status"]["state"] == "errored"
 
 
