@@ -25,9 +25,19 @@ def _seconds(route: str, limit: str, growth: str) -> tuple[str, str]:
 
 
 UP = (f"up{{{FROM}}}", "1x60")
+KNOWN = (f'acme_ra_policies_known{{{FROM},cluster="main"}}', "1x60")
+
+
+def _resources(accepted: str, count: str) -> tuple[str, str]:
+    return f'acme_ra_policy_resources{{{FROM},cluster="main",accepted="{accepted}"}}', count
+
+
 # A server at work: probes, quick finalizations, and somebody who asks for a name of another's now and then.
 WELL = [
     UP,
+    KNOWN,
+    _resources("true", "7x60"),
+    _resources("false", "0x60"),
     _requests("readyz", 200, "0+12x60"),
     _requests("finalize", 200, "0+60x60"),
     _requests("newOrder", 403, "0+1x60", "rejectedIdentifier"),
@@ -45,6 +55,7 @@ class Trouble:
     series: list[tuple[str, str]]
     shown: str = ""  # what stands in the summary instead of its placeholder
     labels: dict[str, str] = field(default_factory=dict)
+    count: str = ""
 
 
 TROUBLES = [
@@ -82,6 +93,21 @@ TROUBLES = [
         "info",
         [UP, _requests("newOrder", 403, "0+5x60", "rejectedIdentifier")],
         "290",
+    ),
+    Trouble(
+        "AcmeRAPoliciesUnknown",
+        "critical",
+        [UP, (KNOWN[0], "1x5 0x55")],
+        "main",
+        {"cluster": "main"},
+    ),
+    Trouble(
+        "AcmeRAPolicyRejected",
+        "warning",
+        [UP, KNOWN, _resources("true", "7x60"), _resources("false", "0x5 2x55")],
+        "main",
+        {"cluster": "main"},
+        count="2",
     ),
 ]  # fmt: skip
 
@@ -140,7 +166,11 @@ def _fire(rules: Path, series: list[tuple[str, str]], trouble: Trouble | None, f
 
 
 def _expected(rule: Any, trouble: Trouble) -> Any:
-    annotations = {name: re.sub(r"{{.*?}}", trouble.shown, text) for name, text in rule["annotations"].items()}
+    told = {"{{ $value | humanize }}": trouble.count} if trouble.count else {}
+    annotations = {
+        name: re.sub(r"{{.*?}}", lambda found: told.get(found[0], trouble.shown), text)
+        for name, text in rule["annotations"].items()
+    }
     return {"exp_labels": {"severity": trouble.severity, **trouble.labels}, "exp_annotations": annotations}
 
 

@@ -199,9 +199,11 @@ def test_alerts_ask_for_what_the_server_counts(rules: list[Object]) -> None:
     """Metrics, labels, routes and problems that exist: an alert on a name of yesterday is silent for ever."""
     metrics = {"acme_ra_requests_total": {"route", "method", "status", "problem"}, "up": {"endpoint"}}
     metrics["acme_ra_request_seconds_bucket"] = {"route", "le"}
+    metrics |= {"acme_ra_policies_known": {"cluster"}, "acme_ra_policy_resources": {"cluster", "accepted"}}
     routes = {route.name for route in ROUTES} | HEALTH_ROUTES | {"authorityCertificate", "authorityCRL", "unknown"}
     tokens = {each.token for each in vars(problems).values() if isinstance(each, type) and hasattr(each, "token")}
     allowed = {"route": routes, "problem": tokens, "status": {"200", "500", "503"}, "endpoint": {"metrics"}}
+    allowed["accepted"] = {"true", "false"}
 
     for rule in rules:
         selectors = re.findall(r"(\w+)\{(.*?)\}", rule["expr"])
