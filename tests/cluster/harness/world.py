@@ -189,7 +189,7 @@ def build_world(stack: ExitStack, root: Path, cluster: Cluster, *others: Cluster
 def join_world(stack: ExitStack, world: World, cluster: Cluster | None = None) -> World:
     """Start cert-manager in the world's cluster, or in another one that the same acme-ra serves."""
     cluster = cluster or world.cluster
-    cluster.grant(RA.name, "acme-ra", RA_RULES)
+    cluster.grant(RA.name, "tests-acme-ra", RA_RULES)
     resolver = f"127.0.0.1:{world.bind.port}"
     manager = running_cert_manager(cluster, resolver=resolver, proxy=world.responder.url)
     return replace(world, cluster=cluster, started=stack.enter_context(manager))
