@@ -15,7 +15,8 @@ ARG SOURCE_DATE_EPOCH=0
 ENV PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # A Debian base has Python without pip. This stage is thrown away.
 RUN python3 -c 'import ensurepip' 2>/dev/null || \
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv; }
+    { apt-get -qq -o Acquire::Retries=5 update && DEBIAN_FRONTEND=noninteractive \
+      apt-get -qq -o Acquire::Retries=5 -y --no-install-recommends install python3-venv; }
 RUN python3 -m venv /tools && python3 -m venv --without-pip /opt/acme-ra
 COPY requirements.lock /src/
 # Two secrets that stay out of every layer: `--secret id=pip.conf,src=FILE` for a package index of your own, and

@@ -36,7 +36,7 @@ class Buildah:
         self.context = folder / "context"
         self._global = ("--root", folder / "storage", "--runroot", folder / "run", "--storage-driver", "vfs")
 
-    def run(self, *words: str | Path, seconds: float = 600) -> str:
+    def run(self, *words: str | Path, seconds: float = 1800) -> str:
         """Standard output of a buildah command. AssertionError with all that it said when it fails."""
         argv = [program("buildah"), *map(str, self._global), *map(str, words)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False, cwd=ROOT)
@@ -47,10 +47,11 @@ class Buildah:
         """Debian's essential packages and its Python, as the image BASE."""
         tar = self.folder / "base.tar"
         words = [program("mmdebstrap"), "--quiet", "--variant=minbase", "--include=python3"]
+        words += ['--aptopt=Acquire::Retries "5"']  # A mirror may be slow to answer.
         words += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
         done = subprocess.run(
-            [*words, _RELEASE, str(tar)], capture_output=True, text=True, timeout=600, check=False, env=environment
+            [*words, _RELEASE, str(tar)], capture_output=True, text=True, timeout=1800, check=False, env=environment
         )
         assert done.returncode == 0, done.stderr
         container = self.run("from", "scratch")

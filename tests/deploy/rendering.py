@@ -25,7 +25,7 @@ def helm(*words: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
     """Run helm with a home of its own."""
     environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
     return subprocess.run(
-        [peer("helm"), *words], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [peer("helm"), *words], env=environment, capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -43,7 +43,7 @@ def template(
 def kustomize(folder: str) -> list[Object]:
     """What `kubectl apply -k` would apply."""
     words = [peer("kustomize"), "build", KUSTOMIZE / folder]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return _objects(done.stdout)
 

@@ -36,7 +36,7 @@ class Sandbox:
         self._mounts = mounts
         self._user = user
 
-    def run(self, *words: str, seconds: float = 120) -> Ran:
+    def run(self, *words: str, seconds: float = 600) -> Ran:
         return run(self._argv(words), env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, seconds=seconds)
 
     def start(self, *words: str, name: str, logs: Path) -> Process:

@@ -181,4 +181,4 @@ def _all(rules: Path) -> list[Any]:
 
 def _promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:
     argv = [program("promtool"), *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)

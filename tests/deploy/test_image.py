@@ -155,7 +155,7 @@ async def test_it_issues_as_nobody_on_a_read_only_root(sandbox: Sandbox, tmp_pat
             text = server.out.read_text()
             return json.loads(text.partition("\n")[0]) if "\n" in text else None
 
-        told = wait_for(first_line, what="the first line", seconds=120, log=server.log)
+        told = wait_for(first_line, what="the first line", log=server.log)
         print(f"\nempty volume to serving: {time.monotonic() - started:.1f} s")
         tls = ssl.create_default_context(cafile=str(tmp_path / told["ca_bundle"].lstrip("/")))
         async with AcmeClient(told["directory"], tls) as client:
@@ -203,7 +203,7 @@ async def test_the_charts_pod_serves(root: Path, environment: dict[str, str], tm
             asked = pod.container[kind]["httpGet"]
             assert (asked["scheme"], asked["port"]) == ("HTTPS", "https")
             try:
-                with urllib.request.urlopen(url + asked["path"], context=made.tls(), timeout=30) as answer:
+                with urllib.request.urlopen(url + asked["path"], context=made.tls(), timeout=60) as answer:
                     return bool(answer.status == 200)
             except OSError:
                 return False
@@ -217,7 +217,7 @@ async def test_the_charts_pod_serves(root: Path, environment: dict[str, str], tm
             with pytest.raises(Refused, match="rejectedIdentifier"):
                 (await client.new_order(["web.team-b.svc"])).ok()
         assert (probe("livenessProbe"), probe("readinessProbe")) == (True, True)
-        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=60) as answer:
             counted = answer.read().decode()
     finally:
         code = server.stop()

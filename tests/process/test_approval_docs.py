@@ -47,7 +47,7 @@ def shell(server: Server, commands: str, **environment: str) -> subprocess.Compl
         env={**os.environ, **server.environment, **here},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

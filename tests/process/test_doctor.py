@@ -35,7 +35,7 @@ def examine(server: Server, *arguments: str, **environment: str) -> tuple[int, d
         [*COMMAND, "doctor", "--config", server.prepared.config, "--output", "json", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, **server.environment, **environment},
         check=False,
     )
@@ -126,7 +126,7 @@ def test_people_read_the_fix_below_what_was_seen(server: Server) -> None:
         [*COMMAND, "doctor", "--config", server.prepared.config],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, **server.environment, "ACME_RA_SERVER__LISTEN": f"127.0.0.1:{free_port()}"},
         check=False,
     )
