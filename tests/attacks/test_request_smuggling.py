@@ -13,6 +13,7 @@ import pytest
 from acme_ra.acme.http.answer import Answer
 from acme_ra.acme.http.request import Request
 from acme_ra.acme.http.server import HTTPServer
+from tests.support.both_loops import on_both_loops
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD = b"POST /a HTTP/1.1\r\nHost: x\r\n"
@@ -97,6 +98,7 @@ async def _told(port: int, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
+@on_both_loops
 async def test_an_ambiguous_head_is_refused_and_ends_the_connection(name):
     """One refusal, no handler, nothing of what is hidden behind."""
     handled: list[str] = []
@@ -110,6 +112,7 @@ async def test_an_ambiguous_head_is_refused_and_ends_the_connection(name):
 
 
 @pytest.mark.parametrize("name", CHUNKS)
+@on_both_loops
 async def test_an_ambiguous_body_is_refused_and_ends_the_connection(name):
     """Its head was good, so its handler answers; nothing behind it is handled."""
     handled: list[str] = []
@@ -122,6 +125,7 @@ async def test_an_ambiguous_body_is_refused_and_ends_the_connection(name):
     assert "/hidden" not in handled
 
 
+@on_both_loops
 async def test_what_follows_the_last_request_is_not_handled():
     """After Connection: close there is nothing more (RFC 9112 §9.6)."""
     handled: list[str] = []
@@ -132,6 +136,7 @@ async def test_what_follows_the_last_request_is_not_handled():
     assert handled == ["/a"]
 
 
+@on_both_loops
 async def test_a_refusal_does_not_show_what_was_sent(capsys):
     """Neither to the client nor in the log: it may hold a secret."""
     async with _serving([]) as port:
@@ -141,6 +146,7 @@ async def test_a_refusal_does_not_show_what_was_sent(capsys):
     assert "hunter2" not in capsys.readouterr().out
 
 
+@on_both_loops
 async def test_thousands_of_requests_in_one_packet_are_answered_one_by_one():
     """Neither memory nor order suffers."""
     handled: list[str] = []

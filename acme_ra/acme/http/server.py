@@ -26,8 +26,8 @@ _SPARE: Final = 64 * 1024
 class HTTPServer:
     """Serves `handler`, which must not raise. To be made where the event loop runs.
 
-    Times are in seconds: `idle` is how long a connection may wait for its next request, `patience` how long a head may
-    take to arrive, however it is dripped. A body's time is its reader's business.
+    Times are in seconds: `idle` is how long a connection may wait for its next request, `patience` how long a head or a
+    TLS handshake may take, however it is dripped. A body's time is its reader's business.
     """
 
     def __init__(self, handler: Handler, *, max_body: int, idle: float = 75.0, patience: float = 15.0) -> None:
@@ -45,7 +45,11 @@ class HTTPServer:
     async def start(self, listening: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
         """Serve a socket that is bound, and becomes this server's own."""
         self._listening = await self.loop.create_server(
-            lambda: Connection(self), sock=listening, ssl=tls, backlog=_BACKLOG
+            lambda: Connection(self),
+            sock=listening,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else self.patience,
+            backlog=_BACKLOG,
         )
         self._timer = self.loop.call_later(_ROUND, self._look)
 
