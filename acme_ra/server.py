@@ -62,7 +62,7 @@ def _allow_many_connections() -> None:
 
 
 def worker_count(configuration: Configuration) -> int:
-    """As many as configured; without that one for each core of this process but one, at most four (ADR 11)."""
+    """As many as configured; without that one for each core of this process but one, at most four (ADR 9)."""
     return configuration.server.workers or default_workers(len(os.sched_getaffinity(0)))
 
 

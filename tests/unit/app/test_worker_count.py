@@ -1,4 +1,4 @@
-"""How many processes serve when nobody says (ADR 11)."""
+"""How many processes serve when nobody says (ADR 9)."""
 
 import pytest
 
