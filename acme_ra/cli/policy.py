@@ -8,6 +8,7 @@ from acme_ra.cli.frame import LazyGroup, global_options, print_fields, print_jso
 
 _COMMANDS = {
     "check": ("acme_ra.cli.policy:check", "Load policies as the server does, and tell every mistake."),
+    "lint": ("acme_ra.cli.policy_lint:lint", "Tell what is valid and hardly meant, with the fix."),
     "crds": ("acme_ra.cli.policy:crds", "Print the CustomResourceDefinitions of the policy kinds."),
 }
 

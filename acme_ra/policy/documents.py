@@ -35,15 +35,28 @@ _PLAIN_MISTAKES = {
 
 def load_policies(path: Path) -> PolicySet:
     """Read a file, or every *.yaml and *.yml of a folder (not below it). Raises PolicyErrors with all mistakes."""
-    sources: list[tuple[str, bytes]] = []
     mistakes: list[PolicyMistake] = []
+    return _parse(_read(path, mistakes), mistakes)
+
+
+def read_sources(path: Path) -> list[tuple[str, bytes]]:
+    """What load_policies would parse, as (name, content) pairs. Raises PolicyErrors."""
+    mistakes: list[PolicyMistake] = []
+    sources = _read(path, mistakes)
+    if mistakes:
+        raise PolicyErrors(mistakes)
+    return sources
+
+
+def _read(path: Path, mistakes: list[PolicyMistake]) -> list[tuple[str, bytes]]:
+    sources: list[tuple[str, bytes]] = []
     for file in _files(path):
         try:
             with file.open("rb") as opened:
                 sources.append((str(file), opened.read(MAX_BYTES + 1)))
         except OSError as error:
             mistakes.append(PolicyMistake(str(file), 0, "", f"cannot be read: {error.strerror}", "make it readable"))
-    return _parse(sources, mistakes)
+    return sources
 
 
 def parse_policies(sources: Iterable[tuple[str, bytes]]) -> PolicySet:
