@@ -13,7 +13,7 @@ _COMMANDS = {
     "serve": ("acme_ra.cli.serve:serve", "Serve ACME as the configuration file says."),
     "check-config": ("acme_ra.cli.check_config:check_config", "Tell every mistake in a configuration file."),
     "doctor": ("acme_ra.cli.doctor:doctor", "Tell what is wrong with a server or an issuer, and the fix."),
-    "policy": ("acme_ra.cli.policy:policy", "Look at policies: check, lint, crds."),
+    "policy": ("acme_ra.cli.policy:policy", "Look at policies: check, lint, schema, crds."),
     "credential": ("acme_ra.cli.credential:credential", "EAB credentials: create, list, show, disable, rotate."),
     "issuer": ("acme_ra.cli.issuer:issuer", "cert-manager's issuers that point here: manifest."),
     "account": ("acme_ra.cli.account:account", "ACME accounts: list, show, deactivate."),

@@ -1,5 +1,6 @@
 """`acme-ra policy`."""
 
+import json
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from acme_ra.cli.frame import LazyGroup, global_options, print_fields, print_jso
 _COMMANDS = {
     "check": ("acme_ra.cli.policy:check", "Load policies as the server does, and tell every mistake."),
     "lint": ("acme_ra.cli.policy_lint:lint", "Tell what is valid and hardly meant, with the fix."),
+    "schema": ("acme_ra.cli.policy:schema", "Print the JSON Schema of policy files, for editors."),
     "crds": ("acme_ra.cli.policy:crds", "Print the CustomResourceDefinitions of the policy kinds."),
 }
 
@@ -50,3 +52,18 @@ def crds() -> None:
         print_json({"apiVersion": "v1", "kind": "List", "items": definitions()})
         return
     click.echo("---\n".join(render(one) for one in definitions()), nl=False)
+
+
+@click.command()
+@global_options
+def schema() -> None:
+    """Print the JSON Schema (draft 2020-12) of a policy document, for editors that complete and check YAML.
+
+    What only acme-ra checks (name patterns, CEL, durations) `acme-ra policy check` tells.
+    """
+    from acme_ra.policy.editor_schema import editor_schema
+
+    if session().json:
+        print_json(editor_schema())
+        return
+    click.echo(json.dumps(editor_schema(), indent=2))
