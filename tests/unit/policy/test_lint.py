@@ -14,7 +14,8 @@ from acme_ra.core.keys import KeyAlgorithm
 from acme_ra.core.request import Stage
 from acme_ra.policy.containment import names_within
 from acme_ra.policy.lint import lint
-from tests.support.policies import P256, engine, facts, grant, guard, local, profile, request
+from acme_ra.policy.patterns import NamePattern, NamePatterns
+from tests.support.policies import P256, engine, facts, grant, guard, local, profile, request, workload
 
 ROOT = Path(__file__).parents[3]
 
@@ -156,6 +157,26 @@ def test_a_grant_that_makes_a_difference_is_left_alone(spec: dict[str, Any]) -> 
 def test_what_a_pattern_includes(inner: str, outer: str, within: bool) -> None:
     """A `{cluster}` may have several labels, which `*` does not match."""
     assert names_within([inner], [outer]) is within
+
+
+def test_what_a_pattern_includes_is_what_it_matches() -> None:
+    """Every pair of small patterns, asked about every small name: what is called included is matched, wildcards too."""
+    labels = ["a", "*", "a*", "*a", "{namespace}", "{cluster}"]
+    texts = [*labels, *(f"{one}.{two}" for one in labels for two in labels)]
+    texts += [f"**.{text}" for text in texts]
+    parts = ["a", "b", "ab"]
+    known = [*parts, *(f"{x}.{y}" for x in parts for y in parts)]
+    known += [f"{x}.{rest}" for x in parts for rest in known[3:]]
+    here = workload("b", cluster="a.b")
+    bound = {text: NamePatterns([NamePattern(text)]).bind(here) for text in texts}
+    matched = {text: {name for name in known if bound[text].matches(name)} for text in texts}
+    covered = {text: {name for name in known if bound[text].covers(name)} for text in texts}
+
+    pairs = [(inner, outer) for inner in texts for outer in texts if names_within([inner], [outer])]
+
+    assert len(pairs) > len(texts)
+    assert [pair for pair in pairs if not matched[pair[0]] <= matched[pair[1]]] == []
+    assert [pair for pair in pairs if not covered[pair[0]] <= covered[pair[1]]] == []
 
 
 def test_the_example_of_the_page_comes_out_as_written(
