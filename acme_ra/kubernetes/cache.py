@@ -35,7 +35,7 @@ class Cache(Generic[V]):
 
     @property
     def synced(self) -> bool:
-        """Whether all objects were listed once. It stays so while the API server is away."""
+        """Whether all objects were listed once. It stays so while the API server is away, until they are too many."""
         return self._synced.is_set()
 
     async def wait_synced(self, seconds: float) -> bool:
@@ -90,6 +90,12 @@ class Cache(Generic[V]):
         for index_key in tuple(self._waiting):
             if index_key in self._indexed:
                 self._wake(index_key)
+        self._told()
+
+    def lose(self) -> None:
+        """Nothing is known any more: there is more than can be kept, and a part of it is not what there is."""
+        self._values, self._indexed = {}, {}
+        self._synced.clear()
         self._told()
 
     def put(self, value: V) -> None:

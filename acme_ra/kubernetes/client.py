@@ -36,6 +36,8 @@ T = TypeVar("T")
 MAX_OBJECT = 8 * 1024 * 1024  # etcd keeps at most 1.5 MB of one
 MAX_PAGE = 32 * 1024 * 1024
 PAGE_SIZE = 500
+#: More of one resource is no cluster that can be served, and an API server that lies can tell of any number.
+MAX_OBJECTS = 200_000
 _CHUNK = 64 * 1024
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
@@ -63,6 +65,7 @@ class ApiClient:
     def __init__(self, name: str, connection: Connection, settings: ClusterSettings) -> None:
         self.name = name
         self.settings = settings
+        self.max_objects = MAX_OBJECTS  # of one resource
         self.calls = 0  # that were sent, watches included
         self._connection = connection
         self._seconds = settings.timeout / SECOND
@@ -77,10 +80,10 @@ class ApiClient:
 
     async def get(self, resource: Resource, name: str, *, namespace: str = "", into: type[T]) -> T:
         """One object as it is now. Raises ApiNotFound."""
+        if name in ("", ".", ".."):
+            # These make other paths, and no object has such a name, whatever a reference of a tenant's says.
+            raise ApiNotFound(f"cluster {self.name}: {resource} {name!r}: this is no name", cluster=self.name)
         path = resource.path(namespace=namespace, name=name)
-        if not name:
-            # The path without a name is another one: that of all objects.
-            raise ApiNotFound(f"cluster {self.name}: {path}: without a name", cluster=self.name)
         return self._decode(await self.call("GET", path), into, path)
 
     async def pages(
@@ -92,7 +95,7 @@ class ApiClient:
         that would be too large are asked for again with fewer objects.
         """
         path = resource.path(namespace=namespace)
-        token = ""
+        token, told = "", 0
         while True:
             query = {"limit": str(limit)} | ({"continue": token} if token else {})
             try:
@@ -103,6 +106,12 @@ class ApiClient:
                 limit = max(1, limit // 8)
                 continue
             page: Page[T] = self._decode(body, Page[into], path)  # type: ignore[valid-type]
+            # An empty page counts too: lists that never end are of two kinds.
+            told += max(1, len(page.items or ()))
+            if told > self.max_objects:
+                raise ApiTooLarge(
+                    f"cluster {self.name}: {path}: more than {self.max_objects} objects", cluster=self.name
+                )
             yield page
             token = page.metadata.continue_
             if not token:
@@ -234,8 +243,9 @@ class ApiClient:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, socket_factory=_socket)
+            # No compression was asked for: what is compressed all the same could be a bomb, and stays unread.
             self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
             )
         return self._session
 
@@ -249,13 +259,17 @@ class ApiClient:
         return bytes(body)
 
     async def _lines(self, response: aiohttp.ClientResponse, path: str) -> AsyncGenerator[bytes, None]:
-        rest = b""
+        # Only what is new is looked through, and nothing is copied twice: a line may come in very small pieces.
+        held = bytearray()
         async for chunk in response.content.iter_any():
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                if line:
-                    yield line
-            if len(rest) > MAX_OBJECT:
+            *ends, rest = chunk.split(b"\n")
+            for end in ends:
+                held += end
+                if held:
+                    yield bytes(held)
+                held.clear()
+            held += rest
+            if len(held) > MAX_OBJECT:
                 raise ApiTooLarge(
                     f"cluster {self.name}: {path}: an event of over {MAX_OBJECT} bytes", cluster=self.name
                 )

@@ -11,7 +11,7 @@ import structlog
 
 from acme_ra.kubernetes.cache import Cache, Named
 from acme_ra.kubernetes.client import ApiClient
-from acme_ra.kubernetes.errors import ApiGone, ApiUnavailable, KubernetesError
+from acme_ra.kubernetes.errors import ApiGone, ApiTooLarge, ApiUnavailable, KubernetesError
 from acme_ra.kubernetes.resources import Resource
 
 log = structlog.get_logger(__name__)
@@ -21,6 +21,8 @@ V = TypeVar("V", bound=Named)
 WATCH_SECONDS = 300
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
+#: What parsing and projecting can raise: text that is no UTF-8 is a ValueError, text in text in text a RecursionError.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 SHORTEST_WATCH = 1.0  # an API server that ends watches sooner is not asked in a loop
 
 
@@ -65,6 +67,8 @@ class Reflector(Generic[O, V]):
                 self._version = ""
                 await self._pause() if self._failures else self._count()
             except KubernetesError as error:
+                if isinstance(error, ApiTooLarge) and not self._version:  # of an event that is too large, it is kept
+                    self.cache.lose()
                 log.warning(
                     "watch interrupted", cluster=self._client.name, resource=str(self._resource), cause=str(error)
                 )
@@ -92,7 +96,11 @@ class Reflector(Generic[O, V]):
         values: list[V] = []
         version = ""
         async for page in self._client.pages(self._resource, into=self._into):
-            values.extend(self._project(item) for item in page.items or ())
+            try:
+                values.extend(self._project(item) for item in page.items or ())
+            except _UNREADABLE as error:
+                text = f"cluster {self._client.name}: a list of {self._resource} that is none: {error}"
+                raise ApiUnavailable(text, cluster=self._client.name) from error
             version = page.metadata.resource_version
         if not version:
             text = f"cluster {self._client.name}: a list of {self._resource} without resourceVersion"
@@ -117,13 +125,18 @@ class Reflector(Generic[O, V]):
             version = _META.decode(raw).metadata.resource_version
             if kind != "BOOKMARK":
                 value = self._project(self._decoder.decode(raw))
-        except msgspec.MsgspecError as error:
+        except _UNREADABLE as error:
             # An event that cannot be read must not be passed over: what it changed would stay unknown.
             self._version = ""
             text = f"cluster {self._client.name}: an event of {self._resource} that is none: {error}"
             raise ApiUnavailable(text, cluster=self._client.name) from error
         if kind in ("ADDED", "MODIFIED"):
             self.cache.put(value)
+            if len(self.cache) > self._client.max_objects:
+                # One cluster must not fill the memory that all share. A new list tells whether there are so many.
+                self._version = ""
+                text = f"cluster {self._client.name}: more than {self._client.max_objects} {self._resource}"
+                raise ApiTooLarge(text, cluster=self._client.name)
         elif kind == "DELETED":
             self.cache.remove(value.key)
         elif kind != "BOOKMARK":

@@ -50,7 +50,7 @@ class ApprovalSeal:
             (
                 (order.id, order.secret, order.account_id, order.directory),
                 [str(one) for one in order.identifiers],
-                (order.not_before, order.not_after, order.profile),
+                (order.not_before, order.not_after, order.profile, order.expires_at),
                 identity,
                 (approval.policy, approval.group, approval.status.value),
                 (approval.asked_at, approval.expires_at, approval.decided_at),

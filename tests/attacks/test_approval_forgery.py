@@ -361,6 +361,16 @@ async def test_a_changed_approval_is_none(waiting: RA, edit: Callable[..., None]
     await refused(waiting, shop, order)
 
 
+async def test_an_approval_does_not_outlive_its_order(waiting: RA, edit: Callable[..., None]) -> None:
+    """An order that was approved once, given a longer life in the database."""
+    shop = await waiting.requester("shop")
+    order = await waiting.order(shop, "web.shop.svc")
+    await waiting.approvers.approve(order.id, ANNA, reason="fine")
+    edit("UPDATE orders SET expires_at = expires_at + 1000 WHERE id = ?", order.id)
+
+    await refused(waiting, shop, order)
+
+
 @pytest.mark.parametrize("policy", ["other", "public-names"])
 async def test_an_approval_is_not_given_to_another_policy(waiting: RA, edit: Callable[..., None], policy: str) -> None:
     shop = await waiting.requester("shop")

@@ -150,7 +150,15 @@ async def test_an_api_server_that_refuses_is_asked_again_with_pauses(status: int
 
 
 @pytest.mark.parametrize(
-    "line", [b"nonsense\n", b'{"type":"ADDED","object":{}}\n', b'{"type":"NEW","object":{"metadata":{"name":"x"}}}\n']
+    "line",
+    [
+        b"nonsense\n",
+        b'{"type":"ADDED","object":{}}\n',
+        b'{"type":"NEW","object":{"metadata":{"name":"x"}}}\n',
+        b'{"type":"ADDED","object":{"metadata":{"name":"\xff"}}}\n',
+        b'{"type":"ADDED","object":{"metadata":{"name":"x","y":' + b"[" * 50_000 + b"]" * 50_000 + b"}}}\n",
+    ],
+    ids=["nonsense", "empty", "unknown", "no UTF-8", "deep"],
 )
 async def test_an_event_that_cannot_be_read_leads_to_a_new_list(line: bytes) -> None:
     """It may have been the one that matters."""

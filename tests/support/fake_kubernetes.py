@@ -45,6 +45,7 @@ class Fault:
     body: bytes | None = None
     hang: bool = False
     times: int | None = None
+    headers: dict[str, str] | None = None
 
 
 @dataclass
@@ -144,9 +145,10 @@ class FakeKubernetes:
         body: bytes | None = None,
         hang: bool = False,
         times: int | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Fault:
         """Calls whose method is `method` ("*" for any) and whose path contains `path`."""
-        fault = Fault(lambda m, p: method in ("*", m) and path in p, status, body, hang, times)
+        fault = Fault(lambda m, p: method in ("*", m) and path in p, status, body, hang, times, headers)
         self.faults.append(fault)
         return fault
 
@@ -193,7 +195,8 @@ class FakeKubernetes:
                 if fault.hang:
                     await asyncio.sleep(3600)
                 if fault.body is not None or fault.status != 200:
-                    return web.Response(status=fault.status, body=fault.body or _status(fault.status, "scripted"))
+                    body = fault.body or _status(fault.status, "scripted")
+                    return web.Response(status=fault.status, body=body, headers=fault.headers)
         if request.headers.get("Authorization") != f"Bearer {(self.folder / 'token').read_text().strip()}":
             return _failure(401, "Unauthorized")
         group, namespace, plural, name, subresource = _parse(request.path)
