@@ -109,3 +109,36 @@ def test_a_bindings_namespaces_are_limits(globs: tuple[str, ...], namespace: str
     """Globs with `*` only: no other character means anything but itself."""
     credential = Credential(1, "kid", "name", Binding("prod", globs), b"", 0, None, None, None, 1)
     assert namespace_allowed(credential, namespace) is allowed
+
+
+def test_what_the_watch_keeps_of_an_order_has_a_size() -> None:
+    """Memory for each Order, however long its texts are; what is too long leads nowhere."""
+    long = "x" * 1_000_000
+    owner = {"apiVersion": long, "kind": long, "name": long, "uid": long, "controller": True}
+    order = {
+        "metadata": {"name": long, "namespace": long, "uid": long, "ownerReferences": [owner]},
+        "spec": {"issuerRef": {"name": long, "kind": long, "group": long}},
+        "status": {"url": long},
+    }
+
+    seen = SeenOrder.of(msgspec.convert(order, SeenObject))
+
+    assert seen == SeenOrder("", "", "", "", ("", "", ""), ("", "", "", ""))
+
+
+def test_what_the_watch_keeps_of_an_order_is_whole() -> None:
+    """The longest that Kubernetes and cert-manager write."""
+    name, url = "n" * 253, "https://ra.example.test/" + "u" * 2000
+    owner = {"apiVersion": "cert-manager.io/v1", "kind": "CertificateRequest", "name": name, "uid": "u"}
+    controller = {**owner, "controller": True}
+    order = {
+        "metadata": {"name": name, "namespace": "n" * 63, "uid": "o", "ownerReferences": [controller]},
+        "spec": {"issuerRef": {"name": name, "kind": "ClusterIssuer", "group": "cert-manager.io"}},
+        "status": {"url": url},
+    }
+
+    seen = SeenOrder.of(msgspec.convert(order, SeenObject))
+
+    assert (seen.name, seen.url, seen.issuer[0]) == (name, url, name)
+    assert seen.controller is not None
+    assert (seen.controller.name, seen.controller.kind) == (name, "CertificateRequest")

@@ -15,6 +15,9 @@ CERTIFICATES = Resource("cert-manager.io", "v1", "certificates")
 ISSUERS = Resource("cert-manager.io", "v1", "issuers")
 CLUSTER_ISSUERS = Resource("cert-manager.io", "v1", "clusterissuers")
 CERT_MANAGER = "cert-manager.io"
+#: Of a name, kind, group with version, or UID: no object of Kubernetes has a longer one, but for the slash.
+MAX_NAME = 320
+MAX_URL = 2048  # ours are shorter
 _PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]*CERTIFICATE REQUEST-----(.*?)-----END", re.DOTALL)
 
 
@@ -135,13 +138,25 @@ class SeenOrder(msgspec.Struct, frozen=True, gc=False):
         metadata, issuer = order.metadata, order.spec.issuer_ref
         owner = controller_of(metadata.owner_references)
         return cls(
-            sys.intern(metadata.namespace),
-            metadata.name,
-            metadata.uid,
-            "" if order.status is None else order.status.url,
-            (sys.intern(issuer.name), sys.intern(issuer.kind), sys.intern(issuer.group)),
-            None if owner is None else (sys.intern(owner.api_version), sys.intern(owner.kind), owner.name, owner.uid),
+            sys.intern(_kept(metadata.namespace)),
+            _kept(metadata.name),
+            _kept(metadata.uid),
+            "" if order.status is None else _kept(order.status.url, MAX_URL),
+            (sys.intern(_kept(issuer.name)), sys.intern(_kept(issuer.kind)), sys.intern(_kept(issuer.group))),
+            None
+            if owner is None
+            else (
+                sys.intern(_kept(owner.api_version)),
+                sys.intern(_kept(owner.kind)),
+                _kept(owner.name),
+                _kept(owner.uid),
+            ),
         )
+
+
+def _kept(text: str, most: int = MAX_NAME) -> str:
+    """Whoever writes an Order says how long its texts are. What is longer than any name leads nowhere, as none does."""
+    return text if len(text) <= most else ""
 
 
 def csr_of(request: str) -> bytes | None:
